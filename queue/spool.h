@@ -1,0 +1,264 @@
+#ifndef QUEUE_SPOOL_H
+#define QUEUE_SPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "core/clock.h"
+#include "core/err.h"
+#include "core/str.h"
+#include "queue/claim.h"
+#include "queue/job.h"
+
+/*
+ * Where accepted jobs live until they are settled, and a while longer to be
+ * asked for. One interface, several backends: memory here, a database or a
+ * broker later.
+ *
+ * Asynchronous: each request completes through its callback, exactly once,
+ * on any thread, possibly before the request returns, with no lock of the
+ * spool held. A callback must not block and may not call spool_destroy().
+ *
+ * Threads: any may call any function.
+ *
+ * Lanes of the spool are (route, priority): what is due in one lane is
+ * claimed in order of time due. The scheduler gives lanes their meaning.
+ */
+struct spool;
+
+struct spool_lane {
+    unsigned route; /* index into spool_options.routes */
+    enum job_priority priority;
+};
+
+#define SPOOL_NEVER INT64_MAX
+
+struct spool_options {
+    const char *const *routes; /* names, copied; index 0 takes unknown ones */
+    size_t route_count;
+    int64_t max_jobs; /* waiting, active and held ones */
+    int64_t max_bytes;
+    int64_t history_keep_ms; /* how long settled jobs are remembered */
+    int64_t history_max_jobs;
+    int64_t key_window_ms; /* how long idempotency keys are */
+    int64_t key_max;       /* the oldest of a settled job gives way */
+    const struct clock *clock;
+
+    /*
+     * Called when a job of this lane becomes due at due_ms, earlier than the
+     * lane was known to have one. On any thread, no lock held, must not
+     * block. NULL: nobody wants to know.
+     */
+    void (*on_due)(void *ctx, struct spool_lane lane, int64_t due_ms);
+    /* Called when there is room again after an accept was refused as full. */
+    void (*on_room)(void *ctx);
+    void *ctx;
+};
+
+/* "memory": jobs live as long as the process. */
+MUST_CHECK enum err_code
+spool_create_memory(struct spool **out, const struct spool_options *options,
+                    struct err *err);
+
+/* No request may be under way and no claim out. NULL is allowed. */
+void spool_destroy(struct spool *spool);
+
+/*
+ * As options' callbacks, for who is created after the spool: set once, before
+ * any other thread uses the spool.
+ */
+void spool_on_due(struct spool *spool,
+                  void (*fn)(void *ctx, struct spool_lane lane, int64_t due_ms),
+                  void *ctx);
+void spool_on_room(struct spool *spool, void (*fn)(void *ctx), void *ctx);
+
+/* What the reply to a submit says: "memory", "disk". Static. */
+const char *spool_durability(const struct spool *spool);
+
+/* ---- accept ---- */
+
+enum spool_answer {
+    SPOOL_ACCEPTED,     /* as durable as spool_durability() says */
+    SPOOL_DUPLICATE,    /* same client, key and digest: id is the first's */
+    SPOOL_KEY_CONFLICT, /* same client and key, another digest */
+    SPOOL_FULL,
+    SPOOL_ERROR, /* nothing was stored; err says why */
+};
+
+struct spool_accepted {
+    enum spool_answer answer;
+    struct id id;
+    enum job_state state;
+    struct err err;
+};
+
+typedef void (*spool_accept_fn)(void *ctx,
+                                const struct spool_accepted *accepted);
+
+/* The spool takes a reference of its own; the caller keeps his. */
+void spool_accept(struct spool *spool, struct job *job, spool_accept_fn fn,
+                  void *ctx);
+
+/* ---- claim, settle, release ---- */
+
+/*
+ * claims belongs to the callee, may be empty, and is in order. next_due_ms is
+ * when the lane has a next job (SPOOL_NEVER: none is known).
+ */
+typedef void (*spool_claim_fn)(void *ctx, struct spool_lane lane,
+                               struct claim_list *claims, int64_t next_due_ms);
+
+/* Up to limit jobs of the lane that are due at now_ms. */
+void spool_claim(struct spool *spool, struct spool_lane lane, size_t limit,
+                 int64_t now_ms, spool_claim_fn fn, void *ctx);
+
+/* What becomes of recipients that have no final state after an attempt. */
+enum settle_rest {
+    SETTLE_REST_RETRY,  /* deferred until next_attempt_ms */
+    SETTLE_REST_HOLD,   /* a person decides */
+    SETTLE_REST_FAIL,   /* given up: failed with the reply they have */
+    SETTLE_REST_EXPIRE, /* as FAIL, but the job is "expired" */
+};
+
+struct settle_recipient {
+    uint32_t index; /* into job->recipients */
+    enum recipient_state state;
+    struct str reply; /* the relay's words, or ours; copied */
+};
+
+struct settlement {
+    const struct settle_recipient *recipients;
+    size_t count;
+    struct str relay; /* its name; copied */
+    int64_t at_ms;
+    enum settle_rest rest;
+    int64_t next_attempt_ms; /* for SETTLE_REST_RETRY */
+    struct str note;         /* a sentence for the status, may be empty */
+};
+
+struct spool_settled {
+    enum job_state state;
+    int64_t next_attempt_ms; /* if deferred */
+    struct err err;          /* ERR_NONE, or why it is not recorded yet */
+};
+
+typedef void (*spool_settle_fn)(void *ctx, const struct spool_settled *settled);
+
+/*
+ * Records one attempt and takes the claim; counts the attempt for the job and
+ * for each recipient named. The job's state follows: all recipients delivered:
+ * delivered; all final otherwise: failed; else by settlement->rest. fn may be
+ * NULL. settlement need not outlive the call.
+ */
+void spool_settle(struct spool *spool, struct claim *claim,
+                  const struct settlement *settlement, spool_settle_fn fn,
+                  void *ctx);
+
+/*
+ * Takes the claim back; no attempt is counted. The job waits until due_ms (now
+ * or earlier: it is due at once, in its old place). note, if not empty, says
+ * why in the status. A job cancelled meanwhile stays cancelled.
+ */
+void spool_release(struct spool *spool, struct claim *claim, int64_t due_ms,
+                   struct str note);
+
+/* ---- status, cancel, watch ---- */
+
+struct spool_recipient {
+    const char *address; /* the job's */
+    enum recipient_state state;
+    unsigned attempts;
+    char *reply; /* NULL: none yet */
+    char *relay; /* NULL: none yet */
+};
+
+/* A snapshot. Owned by who got it; spool_status_destroy() frees it. */
+struct spool_status {
+    struct job *job; /* a reference; its body may be gone */
+    enum job_state state;
+    unsigned attempts;
+    int64_t next_attempt_ms; /* 0: none planned */
+    int64_t settled_ms;      /* 0: not yet */
+    char *note;              /* NULL: none */
+    struct spool_recipient *recipients;
+    size_t recipient_count;
+};
+
+void spool_status_destroy(struct spool_status *status); /* NULL allowed */
+
+/*
+ * status (the callee's, NULL when there is no such job for this client).
+ * cancelled tells for spool_cancel() whether it did; false otherwise.
+ */
+typedef void (*spool_status_fn)(void *ctx, struct spool_status *status,
+                                bool cancelled);
+
+/* client NULL: whosever it is. */
+void spool_find(struct spool *spool, const struct id *id, const char *client,
+                spool_status_fn fn, void *ctx);
+
+/* Possible while no attempt is running and the job is not settled. */
+void spool_cancel(struct spool *spool, const struct id *id, const char *client,
+                  spool_status_fn fn, void *ctx);
+
+/*
+ * Calls fn once, when the job is settled or held (at once if it is, or if
+ * there is none). The caller owns the watch and keeps it until fn was called
+ * or spool_unwatch() said true.
+ */
+struct spool_watch {
+    TAILQ_ENTRY(spool_watch) next;
+    spool_status_fn fn;
+    void *ctx;
+    struct id id;
+    bool waiting; /* guarded by the spool */
+};
+
+void spool_watch(struct spool *spool, const struct id *id, const char *client,
+                 struct spool_watch *watch, spool_status_fn fn, void *ctx);
+
+/* True: fn will not be called any more. False: it was or is being called. */
+MUST_CHECK bool spool_unwatch(struct spool *spool, struct spool_watch *watch);
+
+/* ---- time ---- */
+
+struct spool_expired {
+    struct id id;
+    enum job_state state; /* JOB_EXPIRED, or JOB_FAILED when given up */
+};
+
+typedef void (*spool_expire_fn)(void *ctx, const struct spool_expired *expired,
+                                size_t count, int64_t next_ms);
+
+/*
+ * Settles up to limit waiting jobs whose expires_at or give_up_at has passed.
+ * Jobs in an attempt are left to their settlement. next_ms: when to call
+ * again, SPOOL_NEVER if no job has such a time.
+ */
+void spool_expire(struct spool *spool, int64_t now_ms, size_t limit,
+                  spool_expire_fn fn, void *ctx);
+
+/* ---- numbers ---- */
+
+struct spool_stats {
+    /* accepted = delivered + failed + expired + cancelled + waiting + active +
+     * held, at all times */
+    int64_t accepted;
+    int64_t delivered;
+    int64_t failed;
+    int64_t expired;
+    int64_t cancelled;
+    int64_t waiting;
+    int64_t active; /* claimed and not given back yet */
+    int64_t held;
+    int64_t bytes;      /* of waiting, active and held jobs */
+    int64_t remembered; /* settled jobs that can be asked for */
+    int64_t keys;
+};
+
+/* Never blocks beyond a short lock. All numbers are of one moment. */
+void spool_stats(struct spool *spool, struct spool_stats *stats);
+
+#endif
