@@ -18,13 +18,18 @@ struct envelope {
     char **recipients;
     size_t count;
     size_t capacity;
+    size_t *slots; /* envelope.c's table of many recipients, or NULL */
+    size_t slot_count;
 };
 
 void envelope_init(struct envelope *e);
 void envelope_fini(struct envelope *e);
 void envelope_set_sender(struct envelope *e, struct str address);
 
-/* False, and nothing added, when the same address is there already. */
+/*
+ * False, and nothing added, when the same address is there already: domains
+ * compare without case, local parts exactly.
+ */
 bool envelope_add(struct envelope *e, struct str address);
 
 /*

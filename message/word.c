@@ -1,0 +1,91 @@
+#include "message/word.h"
+
+#include "core/utf8.h"
+#include "message/chars.h"
+#include "message/transfer.h"
+
+#define PREFIX_LEN 10 /* "=?UTF-8?Q?" */
+#define SUFFIX_LEN 2  /* "?=" */
+#define WORD_MAX   75
+
+/* A word shorter than this at the end of a line is not worth it. */
+#define PAYLOAD_MIN 16
+
+bool word_is_needed(struct str text)
+{
+    if (text.len == 0)
+        return false;
+    return text.data[0] == ' ' || text.data[text.len - 1] == ' ' ||
+           str_contains(text, STR("=?")) || !utf8_is_ascii(text);
+}
+
+static bool is_literal(char c)
+{
+    return chars_is_alnum(c) || chars_is_one_of(STR("!*+-/"), c);
+}
+
+static size_t q_len(struct str s)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < s.len; i++)
+        len += is_literal(s.data[i]) || s.data[i] == ' ' ? 1 : 3;
+    return len;
+}
+
+static size_t b_len(size_t len)
+{
+    return (len + 2) / 3 * 4;
+}
+
+/* How many bytes of s, whole characters, give at most room of payload. */
+static size_t take(struct str s, bool q, size_t room)
+{
+    size_t taken = 0;
+    size_t q_used = 0;
+    while (taken < s.len) {
+        size_t len = utf8_next(s, taken, NULL);
+        len = len == 0 ? 1 : len;
+        q_used += q_len(str_of(s.data + taken, len));
+        if ((q ? q_used : b_len(taken + len)) > room)
+            break;
+        taken += len;
+    }
+    return taken;
+}
+
+static size_t write_q(char *out, struct str s)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    size_t len = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.data[i];
+        if (is_literal(s.data[i]) || c == ' ') {
+            out[len++] = (char)(c == ' ' ? '_' : c);
+            continue;
+        }
+        out[len++] = '=';
+        out[len++] = hex[c >> 4];
+        out[len++] = hex[c & 15];
+    }
+    return len;
+}
+
+void word_encode(struct header *h, struct str text)
+{
+    bool q = q_len(text) <= b_len(text.len);
+    const size_t around = PREFIX_LEN + SUFFIX_LEN;
+    while (text.len > 0) {
+        char word[WORD_MAX];
+        if (h->column + 1 + around + PAYLOAD_MIN > HEADER_FOLD)
+            header_fold(h);
+        size_t room = HEADER_FOLD - 1 - around - h->column;
+        size_t taken = take(text, q, room);
+        struct str piece = str_of(text.data, taken);
+        memcpy(word, q ? "=?UTF-8?Q?" : "=?UTF-8?B?", PREFIX_LEN);
+        size_t len = q ? write_q(word + PREFIX_LEN, piece)
+                       : transfer_base64_raw(word + PREFIX_LEN, piece);
+        memcpy(word + PREFIX_LEN + len, "?=", SUFFIX_LEN);
+        header_token(h, str_of(word, len + around));
+        text = str_after(text, taken);
+    }
+}
