@@ -5,6 +5,8 @@
 
 #include "config/settings.h"
 
+struct config_setting_t; /* libconfig's */
+
 /*
  * The settings while they are being read: what the keys say, before it is
  * checked against each other. Offsets in the table of keys point into these.
@@ -16,7 +18,7 @@ struct draft_names {
 };
 
 struct draft_listen {
-    unsigned line;
+    const struct config_setting_t *group; /* first: reader_list() sets it */
     char *type;
     char *address;
     int64_t port;
@@ -26,7 +28,7 @@ struct draft_listen {
 };
 
 struct draft_relay {
-    unsigned line;
+    const struct config_setting_t *group; /* first: reader_list() sets it */
     struct settings_relay relay;
     char *tls;
     char *password_file;
@@ -34,7 +36,7 @@ struct draft_relay {
 };
 
 struct draft_route {
-    unsigned line;
+    const struct config_setting_t *group; /* first: reader_list() sets it */
     char *name;
     struct draft_names relays;
 };

@@ -41,7 +41,6 @@ struct key {
 struct key_section {
     const char *name; /* "" for the top */
     bool is_list;     /* a list of groups, each with a draft of its own */
-    size_t offset;    /* in struct draft, of a group's storage: always 0 */
     const char *help;
 };
 

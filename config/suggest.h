@@ -2,6 +2,7 @@
 #define CONFIG_SUGGEST_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/str.h"
 
