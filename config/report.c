@@ -19,6 +19,7 @@ void report_fini(struct report *r)
     report_init(r);
 }
 
+PRINTF_LIKE(4, 0)
 static void add(struct report *r, unsigned line, bool is_warning,
                 const char *format, va_list args)
 {
