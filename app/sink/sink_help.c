@@ -1,0 +1,6 @@
+#include "app/sink/sink_help.h"
+
+void sink_help_print(FILE *out)
+{
+    (void)fputs("usage: postrider-sink OPTIONS\n", out);
+}
