@@ -54,7 +54,7 @@ static void sink(struct heap *h, size_t at, struct heap_item *item)
     place(h, at, item);
 }
 
-void heap_push(struct heap *h, struct heap_item *item, int64_t key)
+void heap_restore(struct heap *h, struct heap_item *item)
 {
     PANIC_IF(heap_has(item));
     if (h->count == h->capacity) {
@@ -62,9 +62,15 @@ void heap_push(struct heap *h, struct heap_item *item, int64_t key)
         h->items =
             mem_realloc(h->items, h->capacity * sizeof(struct heap_item *));
     }
+    rise(h, h->count++, item);
+}
+
+void heap_push(struct heap *h, struct heap_item *item, int64_t key)
+{
+    PANIC_IF(heap_has(item));
     item->key = key;
     item->order = h->pushed++;
-    rise(h, h->count++, item);
+    heap_restore(h, item);
 }
 
 struct heap_item *heap_peek(const struct heap *h)

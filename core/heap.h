@@ -42,6 +42,12 @@ static inline bool heap_has(const struct heap_item *item)
 /* item must be in no heap. */
 void heap_push(struct heap *h, struct heap_item *item, int64_t key);
 
+/*
+ * Puts an item back that was taken out of this heap and not changed since: it
+ * keeps its key, and its place among equal ones.
+ */
+void heap_restore(struct heap *h, struct heap_item *item);
+
 /* The least, or NULL. It stays in. */
 struct heap_item *heap_peek(const struct heap *h);
 

@@ -27,6 +27,10 @@ void *mem_try_alloc(size_t size_bytes) __attribute__((malloc));
 
 void mem_free(void *memory);
 
+/* The object of that type whose member (embedded in it) pointer points to. */
+#define CONTAINER_OF(pointer, type, member)                                    \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
 /* One zeroed object of the type that pointer points to. */
 #define MEM_NEW(pointer) ((pointer) = mem_calloc(1, sizeof(*(pointer))))
 

@@ -44,7 +44,7 @@ enum err_code net_address_parse(struct str host, unsigned port,
         host = STR("0.0.0.0");
     if (port > 65535)
         return err_set(err, ERR_INVALID, "port %u is not in 0..65535", port);
-    if (host.len < sizeof(text)) {
+    if (host.len < sizeof(text) && str_find(host, '\0') == host.len) {
         (void)snprintf(text, sizeof(text), "%.*s", STR_ARG(host));
         if (inet_pton(AF_INET, text, &as_v4(&a)->sin_addr) == 1) {
             as_v4(&a)->sin_family = AF_INET;
@@ -165,7 +165,7 @@ static enum err_code open_bound(const struct net_address *address, int type,
 enum err_code net_listen_tcp(const struct net_address *address, int *fd,
                              struct err *err)
 {
-    int s;
+    int s = -1;
     enum err_code code = open_bound(address, SOCK_STREAM, &s, err);
     if (code != ERR_NONE)
         return code;
@@ -230,7 +230,7 @@ enum err_code net_listen_unix(const char *path, mode_t mode, int *fd,
                               struct err *err)
 {
     struct net_address address;
-    int s;
+    int s = -1;
     enum err_code code = net_address_unix(path, &address, err);
     if (code == ERR_NONE)
         code = clear_stale(path, &address, err);
@@ -255,6 +255,8 @@ static enum err_code finish_connect(int fd, int64_t until_ms)
     struct pollfd p = {.fd = fd, .events = POLLOUT};
     int64_t left = until_ms - clock_mono_ms(clock_system());
     int n = poll(&p, 1, left > 0 ? (int)left : 0);
+    if (n < 0 && errno == EINTR)
+        return finish_connect(fd, until_ms);
     if (n == 0) {
         errno = ETIMEDOUT;
         return ERR_TIMEOUT;
@@ -293,9 +295,12 @@ enum err_code net_connect_tcp(struct str host, unsigned port, int timeout_ms,
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
     int64_t until_ms = clock_mono_ms(clock_system()) + timeout_ms;
-    if (host.len == 0 || host.len >= sizeof(name))
+    if (host.len == 0 || host.len >= sizeof(name) ||
+        str_find(host, '\0') < host.len)
         return err_set(err, ERR_INVALID, "\"%.*s\" is no host name",
                        STR_ARG(host));
+    if (port > 65535)
+        return err_set(err, ERR_INVALID, "port %u is not in 0..65535", port);
     (void)snprintf(name, sizeof(name), "%.*s", STR_ARG(host));
     (void)snprintf(service, sizeof(service), "%u", port % 65536U);
     int failed = getaddrinfo(name, service, &hints, &found);
