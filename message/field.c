@@ -5,7 +5,10 @@
 #include "message/chars.h"
 #include "message/word.h"
 
-/* Longer display names are not worth a line with a quoted string over it. */
+/*
+ * Names up to this length go into a line as they are; readers are about that
+ * take a fold in them for a part of the name. Longer ones are encoded words.
+ */
 #define QUOTED_MAX 70
 
 void field_text(struct header *h, struct str text)
@@ -53,7 +56,7 @@ static void write_phrase(struct header *h, struct str s)
 {
     if (!word_is_needed(s) && s.len <= QUOTED_MAX) {
         if (is_atoms(s)) {
-            header_verbatim(h, s);
+            header_token(h, s);
             return;
         }
         if (write_quoted(h, s))

@@ -157,6 +157,6 @@ void parameter_write(struct header *h, struct str name, struct str value)
         write_token(h, &t);
         return;
     }
-    write_fallback(h, name, value);
     write_extended(h, name, value);
+    write_fallback(h, name, value);
 }

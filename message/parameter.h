@@ -15,8 +15,9 @@ bool parameter_is_plain(struct str name, struct str value);
 
 /*
  * Writes "; name=value". A plain one as a quoted string. Any other twice: as
+ * name*= in UTF-8, or name*0*=, name*1*=, ... when it is long; and as
  * name="..." with what ASCII can say of it, cut, for readers that know no
- * better; and as name*= in UTF-8, or name*0*=, name*1*=, ... when it is long.
+ * better. In this order, as some readers take the first.
  *
  * value holds no control characters, name is a short token.
  */

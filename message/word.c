@@ -37,18 +37,43 @@ static size_t b_len(size_t len)
     return (len + 2) / 3 * 4;
 }
 
-/* How many bytes of s, whole characters, give at most room of payload. */
-static size_t take(struct str s, bool q, size_t room)
+static size_t char_len(struct str s, size_t at)
+{
+    size_t len = utf8_next(s, at, NULL);
+    return len == 0 ? 1 : len;
+}
+
+/* How many bytes of s, whole characters, are at most room of Q. */
+static size_t take_q(struct str s, size_t room)
 {
     size_t taken = 0;
-    size_t q_used = 0;
+    size_t used = 0;
     while (taken < s.len) {
-        size_t len = utf8_next(s, taken, NULL);
-        len = len == 0 ? 1 : len;
-        q_used += q_len(str_of(s.data + taken, len));
-        if ((q ? q_used : b_len(taken + len)) > room)
+        size_t len = char_len(s, taken);
+        used += q_len(str_of(s.data + taken, len));
+        if (used > room)
             break;
         taken += len;
+    }
+    return taken;
+}
+
+/*
+ * How many bytes of s, whole characters, are at most room of B without
+ * padding, save at the end of s: readers are about that join words before
+ * they decode them, and stop at padding between. 0 when there is no such
+ * place.
+ */
+static size_t take_b(struct str s, size_t room)
+{
+    size_t taken = 0;
+    size_t at = 0;
+    while (at < s.len) {
+        at += char_len(s, at);
+        if (b_len(at) > room)
+            break;
+        if (at % 3 == 0 || at == s.len)
+            taken = at;
     }
     return taken;
 }
@@ -72,18 +97,21 @@ static size_t write_q(char *out, struct str s)
 
 void word_encode(struct header *h, struct str text)
 {
-    bool q = q_len(text) <= b_len(text.len);
+    bool prefer_b = b_len(text.len) < q_len(text);
     const size_t around = PREFIX_LEN + SUFFIX_LEN;
     while (text.len > 0) {
         char word[WORD_MAX];
         if (h->column + 1 + around + PAYLOAD_MIN > HEADER_FOLD)
             header_fold(h);
         size_t room = HEADER_FOLD - 1 - around - h->column;
-        size_t taken = take(text, q, room);
+        size_t taken = prefer_b ? take_b(text, room) : 0;
+        bool b = taken > 0;
+        if (!b)
+            taken = take_q(text, room);
         struct str piece = str_of(text.data, taken);
-        memcpy(word, q ? "=?UTF-8?Q?" : "=?UTF-8?B?", PREFIX_LEN);
-        size_t len = q ? write_q(word + PREFIX_LEN, piece)
-                       : transfer_base64_raw(word + PREFIX_LEN, piece);
+        memcpy(word, b ? "=?UTF-8?B?" : "=?UTF-8?Q?", PREFIX_LEN);
+        size_t len = b ? transfer_base64_raw(word + PREFIX_LEN, piece)
+                       : write_q(word + PREFIX_LEN, piece);
         memcpy(word + PREFIX_LEN + len, "?=", SUFFIX_LEN);
         header_token(h, str_of(word, len + around));
         text = str_after(text, taken);

@@ -7,9 +7,10 @@
 #include "message/header.h"
 
 /*
- * Encoded words, RFC 2047: UTF-8, "Q" or "B" whichever is shorter, at most 75
- * bytes each in lines of at most 76, never a part of a character. Only
- * letters, digits and !*+-/=_ come out, so they may stand in a phrase too.
+ * Encoded words, RFC 2047: UTF-8, "Q" or "B" whichever is shorter for the
+ * whole, at most 75 bytes each in lines of at most 76, never a part of a
+ * character. Only letters, digits and !*+-/=_ come out, so they may stand in a
+ * phrase too.
  *
  * Threads: none.
  */
