@@ -31,14 +31,16 @@ struct claim {
     unsigned relay;           /* index; the scheduler's choice */
     uint32_t *pending;        /* indexes of recipients still to be sent to */
     size_t pending_count;
-    atomic_uint *gate; /* lives as long as the claim */
+    atomic_uint *gate;     /* lives as long as the claim */
+    uint64_t queued_bytes; /* the queue's, while the claim is in it */
 };
 
 STAILQ_HEAD(claim_list, claim);
 
 /*
  * The consumer's first step. False: the job was cancelled meanwhile; give the
- * claim back with spool_release() and do nothing else.
+ * claim back with spool_release() and do nothing else. From true on, status
+ * says that the job is active, and cancelling it is refused.
  */
 MUST_CHECK bool claim_start(struct claim *claim);
 

@@ -14,8 +14,8 @@
  * share of both, so that a slow relay fills its own lane only. A lane that is
  * empty takes one record of any size.
  *
- * Within a lane, first in first out; a get over several lanes takes them in
- * turn.
+ * Within a lane, first in first out, also for those who wait to put or get; a
+ * get over several lanes takes from the one that was served longest ago.
  *
  * Ownership: a put that returns ERR_NONE takes the claim, a get gives it; any
  * other result leaves it where it was.
@@ -76,7 +76,11 @@ size_t queue_lane_size(struct queue *q, unsigned lane);
 bool queue_is_empty(struct queue *q);
 bool queue_is_full(struct queue *q); /* no lane has room */
 
-/* The lanes that would take a record now. */
+/*
+ * The lanes that would take a record now: none after closing. A lane that
+ * refused a put for its size in bytes is in the set again when that record
+ * would fit.
+ */
 uint64_t queue_lanes_with_room(struct queue *q);
 
 void queue_close(struct queue *q);
@@ -97,7 +101,8 @@ MUST_CHECK enum err_code queue_drain(struct queue *q, int64_t until_ms);
  *
  * or when the queue was closed. Of several armed waiters one is woken for each
  * record or place; who is woken must try until ERR_AGAIN and arm again, and
- * arming passes on what he left.
+ * arming passes on what he left. Being woken for room that another putter
+ * takes first is possible, being forgotten is not.
  */
 enum queue_wait {
     QUEUE_WAIT_ITEMS,
@@ -110,7 +115,10 @@ MUST_CHECK enum err_code queue_waiter_create(struct queue_waiter **out,
                                              struct queue *q,
                                              enum queue_wait kind,
                                              struct err *err);
-void queue_waiter_destroy(struct queue_waiter *w); /* NULL is allowed */
+
+/* Passes on what it may have been woken for. NULL is allowed. */
+void queue_waiter_destroy(struct queue_waiter *w);
+
 int queue_waiter_fd(const struct queue_waiter *w);
 
 /*

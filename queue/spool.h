@@ -19,7 +19,8 @@
  *
  * Asynchronous: each request completes through its callback, exactly once,
  * on any thread, possibly before the request returns, with no lock of the
- * spool held. A callback must not block and may not call spool_destroy().
+ * spool held. A callback must not block and may not call spool_destroy();
+ * any other function of the spool it may.
  *
  * Threads: any may call any function.
  *
@@ -42,27 +43,41 @@ struct spool_options {
     int64_t max_bytes;
     int64_t history_keep_ms; /* how long settled jobs are remembered */
     int64_t history_max_jobs;
-    int64_t key_window_ms; /* how long idempotency keys are */
+    int64_t key_window_ms; /* how long idempotency keys are, from accept on */
     int64_t key_max;       /* the oldest of a settled job gives way */
     const struct clock *clock;
 
     /*
      * Called when a job of this lane becomes due at due_ms, earlier than the
-     * lane was known to have one. On any thread, no lock held, must not
-     * block. NULL: nobody wants to know.
+     * lane was known to have one: from spool_claim()'s next_due_ms, or from
+     * here. On any thread, no lock held, must not block. It may overtake the
+     * callback of a spool_claim() under way for the lane: who keeps the lane's
+     * next time takes the earlier of what he was told since he asked.
+     * NULL: nobody wants to know.
      */
     void (*on_due)(void *ctx, struct spool_lane lane, int64_t due_ms);
-    /* Called when there is room again after an accept was refused as full. */
+    /*
+     * Called once when there is room again for the least of the jobs that were
+     * refused as SPOOL_FULL since the last call; possibly before the callback
+     * of the refused accept has returned. On any thread, no lock held, must
+     * not block.
+     */
     void (*on_room)(void *ctx);
     void *ctx;
 };
 
-/* "memory": jobs live as long as the process. */
+/*
+ * "memory": jobs live as long as the process. All its requests complete before
+ * they return. ERR_INVALID when an option is out of range.
+ */
 MUST_CHECK enum err_code
 spool_create_memory(struct spool **out, const struct spool_options *options,
                     struct err *err);
 
-/* No request may be under way and no claim out. NULL is allowed. */
+/*
+ * No request may be under way, no claim out and nobody watching. NULL is
+ * allowed.
+ */
 void spool_destroy(struct spool *spool);
 
 /*
@@ -84,20 +99,27 @@ enum spool_answer {
     SPOOL_DUPLICATE,    /* same client, key and digest: id is the first's */
     SPOOL_KEY_CONFLICT, /* same client and key, another digest */
     SPOOL_FULL,
-    SPOOL_ERROR, /* nothing was stored; err says why */
+    /* Nothing was stored; err says why: ERR_TOO_LARGE when the job alone is
+     * more than max_bytes, so that room will never come. */
+    SPOOL_ERROR,
 };
 
 struct spool_accepted {
     enum spool_answer answer;
-    struct id id;
-    enum job_state state;
+    struct id id; /* the job's; the first's for DUPLICATE, KEY_CONFLICT */
+    enum job_state state; /* of that job */
     struct err err;
 };
 
 typedef void (*spool_accept_fn)(void *ctx,
                                 const struct spool_accepted *accepted);
 
-/* The spool takes a reference of its own; the caller keeps his. */
+/*
+ * The spool takes a reference of its own; the caller keeps his, but must not
+ * look at job->body any more if it was accepted. The id must be new. A
+ * duplicate is answered even by a full spool. The key of a job that is not
+ * settled yet is kept beyond the window, and beyond key_max.
+ */
 void spool_accept(struct spool *spool, struct job *job, spool_accept_fn fn,
                   void *ctx);
 
@@ -110,11 +132,18 @@ void spool_accept(struct spool *spool, struct job *job, spool_accept_fn fn,
 typedef void (*spool_claim_fn)(void *ctx, struct spool_lane lane,
                                struct claim_list *claims, int64_t next_due_ms);
 
-/* Up to limit jobs of the lane that are due at now_ms. */
+/*
+ * Up to limit jobs of the lane that are due at now_ms. A job past its
+ * expires_at_ms or give_up_at_ms is not given out: spool_expire() has it.
+ */
 void spool_claim(struct spool *spool, struct spool_lane lane, size_t limit,
                  int64_t now_ms, spool_claim_fn fn, void *ctx);
 
-/* What becomes of recipients that have no final state after an attempt. */
+/*
+ * What becomes of recipients that have no final state after an attempt:
+ * neither delivered nor failed. When the job is given up or expires they are
+ * failed, with the reply they have; unknown stays unknown.
+ */
 enum settle_rest {
     SETTLE_REST_RETRY,  /* deferred until next_attempt_ms */
     SETTLE_REST_HOLD,   /* a person decides */
@@ -127,6 +156,8 @@ struct settle_recipient {
     enum recipient_state state;
     struct str reply; /* the relay's words, or ours; copied */
 };
+
+#define SPOOL_TEXT_MAX 2048 /* bytes kept of a reply, a relay or a note */
 
 struct settlement {
     const struct settle_recipient *recipients;
@@ -150,7 +181,8 @@ typedef void (*spool_settle_fn)(void *ctx, const struct spool_settled *settled);
  * Records one attempt and takes the claim; counts the attempt for the job and
  * for each recipient named. The job's state follows: all recipients delivered:
  * delivered; all final otherwise: failed; else by settlement->rest. fn may be
- * NULL. settlement need not outlive the call.
+ * NULL. settlement need not outlive the call. A job cancelled meanwhile stays
+ * cancelled, and nothing is recorded.
  */
 void spool_settle(struct spool *spool, struct claim *claim,
                   const struct settlement *settlement, spool_settle_fn fn,
@@ -174,7 +206,10 @@ struct spool_recipient {
     char *relay; /* NULL: none yet */
 };
 
-/* A snapshot. Owned by who got it; spool_status_destroy() frees it. */
+/*
+ * A snapshot. Owned by who got it; spool_status_destroy() frees it, all in one
+ * piece. A job is shown as active from claim_start() on.
+ */
 struct spool_status {
     struct job *job; /* a reference; its body may be gone */
     enum job_state state;
@@ -213,13 +248,17 @@ struct spool_watch {
     spool_status_fn fn;
     void *ctx;
     struct id id;
-    bool waiting; /* guarded by the spool */
+    bool waiting;                /* guarded by the spool */
+    struct spool_status *status; /* the spool's */
 };
 
 void spool_watch(struct spool *spool, const struct id *id, const char *client,
                  struct spool_watch *watch, spool_status_fn fn, void *ctx);
 
-/* True: fn will not be called any more. False: it was or is being called. */
+/*
+ * True: fn will not be called any more. False: it was, is being or is about to
+ * be called.
+ */
 MUST_CHECK bool spool_unwatch(struct spool *spool, struct spool_watch *watch);
 
 /* ---- time ---- */
@@ -234,8 +273,10 @@ typedef void (*spool_expire_fn)(void *ctx, const struct spool_expired *expired,
 
 /*
  * Settles up to limit waiting jobs whose expires_at or give_up_at has passed.
- * Jobs in an attempt are left to their settlement. next_ms: when to call
- * again, SPOOL_NEVER if no job has such a time.
+ * Jobs that are claimed are left to their settlement, and come up here again
+ * when they wait again. next_ms: when to call again, SPOOL_NEVER if no job has
+ * such a time. Jobs accepted or given back since may have an earlier one, and
+ * nobody is told: call now and then (once a second) as well.
  */
 void spool_expire(struct spool *spool, int64_t now_ms, size_t limit,
                   spool_expire_fn fn, void *ctx);
@@ -251,9 +292,10 @@ struct spool_stats {
     int64_t expired;
     int64_t cancelled;
     int64_t waiting;
-    int64_t active; /* claimed and not given back yet */
+    int64_t active; /* claimed, and neither given back nor cancelled */
     int64_t held;
-    int64_t bytes;      /* of waiting, active and held jobs */
+    int64_t bytes;      /* of waiting, active and held jobs: job_cost_bytes()
+                         * and what the spool itself adds */
     int64_t remembered; /* settled jobs that can be asked for */
     int64_t keys;
 };

@@ -1,0 +1,128 @@
+#include "queue/spool.h"
+
+#include "core/mem.h"
+#include "core/panic.h"
+#include "queue/spool_backend.h"
+
+void spool_init(struct spool *spool, const struct spool_ops *ops,
+                const struct spool_options *options)
+{
+    *spool = (struct spool){.ops = ops,
+                            .on_due = options->on_due,
+                            .on_due_ctx = options->ctx,
+                            .on_room = options->on_room,
+                            .on_room_ctx = options->ctx};
+}
+
+enum err_code spool_options_check(const struct spool_options *options,
+                                  struct err *err)
+{
+    if (options->route_count == 0)
+        return err_set(err, ERR_INVALID, "a spool needs a route");
+    if (options->max_jobs < 1 || options->max_bytes < 1)
+        return err_set(err, ERR_INVALID,
+                       "a spool's max_jobs and max_bytes are at least 1");
+    if (options->history_keep_ms < 0 || options->history_max_jobs < 0)
+        return err_set(err, ERR_INVALID,
+                       "a spool's history cannot be negative");
+    if (options->key_window_ms < 0 || options->key_max < 0)
+        return err_set(err, ERR_INVALID,
+                       "a spool's key window and number cannot be negative");
+    if (options->clock == NULL)
+        return err_set(err, ERR_INVALID, "a spool needs a clock");
+    return ERR_NONE;
+}
+
+void spool_destroy(struct spool *spool)
+{
+    if (spool != NULL)
+        spool->ops->destroy(spool);
+}
+
+void spool_on_due(struct spool *spool,
+                  void (*fn)(void *ctx, struct spool_lane lane, int64_t due_ms),
+                  void *ctx)
+{
+    spool->on_due = fn;
+    spool->on_due_ctx = ctx;
+}
+
+void spool_on_room(struct spool *spool, void (*fn)(void *ctx), void *ctx)
+{
+    spool->on_room = fn;
+    spool->on_room_ctx = ctx;
+}
+
+const char *spool_durability(const struct spool *spool)
+{
+    return spool->ops->durability;
+}
+
+void spool_accept(struct spool *spool, struct job *job, spool_accept_fn fn,
+                  void *ctx)
+{
+    spool->ops->accept(spool, job, fn, ctx);
+}
+
+void spool_claim(struct spool *spool, struct spool_lane lane, size_t limit,
+                 int64_t now_ms, spool_claim_fn fn, void *ctx)
+{
+    PANIC_IF((unsigned)lane.priority >= JOB_PRIORITY_COUNT);
+    spool->ops->claim(spool, lane, limit, now_ms, fn, ctx);
+}
+
+void spool_settle(struct spool *spool, struct claim *claim,
+                  const struct settlement *settlement, spool_settle_fn fn,
+                  void *ctx)
+{
+    spool->ops->settle(spool, claim, settlement, fn, ctx);
+}
+
+void spool_release(struct spool *spool, struct claim *claim, int64_t due_ms,
+                   struct str note)
+{
+    spool->ops->release(spool, claim, due_ms, note);
+}
+
+void spool_status_destroy(struct spool_status *status)
+{
+    if (status == NULL)
+        return;
+    job_unref(status->job);
+    mem_free(status);
+}
+
+void spool_find(struct spool *spool, const struct id *id, const char *client,
+                spool_status_fn fn, void *ctx)
+{
+    spool->ops->find(spool, id, client, fn, ctx);
+}
+
+void spool_cancel(struct spool *spool, const struct id *id, const char *client,
+                  spool_status_fn fn, void *ctx)
+{
+    spool->ops->cancel(spool, id, client, fn, ctx);
+}
+
+void spool_watch(struct spool *spool, const struct id *id, const char *client,
+                 struct spool_watch *watch, spool_status_fn fn, void *ctx)
+{
+    *watch = (struct spool_watch){.fn = fn, .ctx = ctx, .id = *id};
+    spool->ops->watch(spool, client, watch);
+}
+
+bool spool_unwatch(struct spool *spool, struct spool_watch *watch)
+{
+    return spool->ops->unwatch(spool, watch);
+}
+
+void spool_expire(struct spool *spool, int64_t now_ms, size_t limit,
+                  spool_expire_fn fn, void *ctx)
+{
+    spool->ops->expire(spool, now_ms, limit, fn, ctx);
+}
+
+void spool_stats(struct spool *spool, struct spool_stats *stats)
+{
+    spool->ops->stats(spool, stats);
+}
