@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 
 #include "app/sink/sink_reply.h"
+#include "app/sink/sink_wire.h"
 #include "core/mem.h"
 #include "core/net.h"
 
@@ -18,10 +19,7 @@
 #define IN_LINE_MAX    (64U << 10)  /* likewise, without latency */
 #define IN_LATENCY_MAX (4U << 20)   /* likewise, with latency */
 #define LINES_MAX      (256U << 20) /* of all connections together */
-#define OUT_KEEP_BYTES (64U << 10)  /* larger buffers are given back */
 #define NS_PER_MS      1000000
-#define LINGER_NS      (2000LL * NS_PER_MS)
-#define ENDING_NS      (10000LL * NS_PER_MS)
 
 void sink_io_init(struct sink_io *io, struct sink *sink, struct sink_loop *loop,
                   struct sink_tls *tls)
@@ -42,21 +40,6 @@ static int64_t now_of(const struct sink_conn *c)
     return c->io->loop->now_ns;
 }
 
-static void die(struct sink_conn *c)
-{
-    struct sink_io *io = c->io;
-    if (c->phase == SINK_PHASE_DEAD)
-        return;
-    c->phase = SINK_PHASE_DEAD;
-    (void)close(c->fd);
-    sink_loop_cancel(io->loop, &c->timer);
-    io->line_bytes -= c->in.bytes + c->out.bytes;
-    io->open_count--;
-    io->sink->counts.values[SINK_COUNT_CONNECTIONS_OPEN]--;
-    TAILQ_REMOVE(&io->open, c, links);
-    TAILQ_INSERT_TAIL(&io->dead, c, links);
-}
-
 void sink_io_bury(struct sink_io *io)
 {
     struct sink_conn *c;
@@ -75,141 +58,11 @@ void sink_io_fini(struct sink_io *io)
 {
     struct sink_conn *c;
     while ((c = TAILQ_FIRST(&io->open)) != NULL)
-        die(c);
+        sink_wire_die(c);
     sink_io_bury(io);
     buf_fini(&io->wire);
     mem_free(io->raw);
     mem_free(io->plain);
-}
-
-static void line_put(struct sink_conn *c, struct sink_line *line,
-                     struct str bytes, int64_t due_ns)
-{
-    c->io->line_bytes += bytes.len;
-    sink_line_put(line, bytes, due_ns);
-}
-
-static void line_take(struct sink_conn *c, struct sink_line *line, size_t len)
-{
-    if (c->phase == SINK_PHASE_DEAD)
-        return;
-    c->io->line_bytes -= len;
-    sink_line_take(line, len);
-}
-
-/* How much the socket took; 0 for none, and the connection may be dead. */
-static size_t send_some(struct sink_conn *c, struct str bytes)
-{
-    ssize_t n;
-    do
-        n = send(c->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    if (n >= 0)
-        return (size_t)n;
-    if (errno != EAGAIN)
-        die(c);
-    return 0;
-}
-
-static void transmit(struct sink_conn *c, struct str bytes)
-{
-    if (c->io->latency_ns == 0 && sink_line_is_empty(&c->out) && bytes.len > 0)
-        bytes = str_after(bytes, send_some(c, bytes));
-    if (c->phase != SINK_PHASE_DEAD && bytes.len > 0)
-        line_put(c, &c->out, bytes, now_of(c) + c->io->latency_ns);
-}
-
-static void flush_wire(struct sink_conn *c)
-{
-    struct buf *wire = &c->io->wire;
-    if (!buf_ok(wire))
-        die(c);
-    if (wire->len > 0 && c->phase != SINK_PHASE_DEAD)
-        transmit(c, buf_str(wire));
-    buf_truncate(wire, 0);
-}
-
-/* All of the replies that may go, in one write. */
-static void flush_session(struct sink_conn *c)
-{
-    struct sink_session *s = &c->session;
-    size_t len = s->hold_ms >= 0 ? s->hold_at : s->out.len;
-    size_t written = len;
-    if (!buf_ok(&s->out)) {
-        die(c);
-        return;
-    }
-    if (len == 0)
-        return;
-    sink_log_flush(&c->io->sink->log);
-    if (c->ssl == NULL) {
-        transmit(c, str_of(s->out.data, len));
-    } else {
-        ERR_clear_error();
-        if (SSL_write_ex(c->ssl, s->out.data, len, &written) != 1)
-            die(c);
-        flush_wire(c);
-    }
-    buf_consume(&s->out, len);
-    if (s->hold_ms >= 0)
-        s->hold_at = 0;
-    else if (s->out.capacity > OUT_KEEP_BYTES && s->out.len == 0)
-        buf_fini(&s->out);
-}
-
-/* All that was to be sent has been sent. */
-static void finish_end(struct sink_conn *c)
-{
-    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-    if (c->end == SINK_END_CLOSE && !c->read_ended &&
-        shutdown(c->fd, SHUT_WR) == 0) {
-        /* The peer can read it all before an RST for what it sent. */
-        c->phase = SINK_PHASE_LINGER;
-        c->idle_ns = now_of(c) + LINGER_NS;
-        return;
-    }
-    if (c->end == SINK_END_RESET)
-        (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once,
-                         sizeof(at_once));
-    die(c);
-}
-
-static void run_out(struct sink_conn *c)
-{
-    struct str ready;
-    while (c->phase != SINK_PHASE_DEAD &&
-           (ready = sink_line_ready(&c->out, now_of(c))).len > 0) {
-        size_t n = send_some(c, ready);
-        if (n == 0)
-            return;
-        line_take(c, &c->out, n);
-    }
-    if (c->phase == SINK_PHASE_ENDING && sink_line_is_over(&c->out, now_of(c)))
-        finish_end(c);
-}
-
-/* Ends the connection behind all that is on its way out. */
-static void end(struct sink_conn *c, enum sink_end how)
-{
-    if (c->phase == SINK_PHASE_DEAD || c->phase >= SINK_PHASE_ENDING)
-        return;
-    if (how == SINK_END_STALL) {
-        c->phase = SINK_PHASE_STALLED;
-        return;
-    }
-    if (how == SINK_END_CLOSE && c->phase == SINK_PHASE_OPEN &&
-        c->ssl != NULL) {
-        ERR_clear_error();
-        (void)SSL_shutdown(c->ssl);
-        flush_wire(c);
-        if (c->phase == SINK_PHASE_DEAD)
-            return;
-    }
-    c->end = how;
-    c->phase = SINK_PHASE_ENDING;
-    c->idle_ns = now_of(c) + c->io->latency_ns + ENDING_NS;
-    sink_line_end(&c->out, now_of(c) + c->io->latency_ns);
-    run_out(c);
 }
 
 static void start_tls(struct sink_conn *c)
@@ -217,13 +70,13 @@ static void start_tls(struct sink_conn *c)
     const struct sink_fault *fault =
         sink_reply_silent_fault(&c->session, SINK_STAGE_TLS);
     if (fault != NULL && fault->end != SINK_END_NONE) {
-        end(c, fault->end);
+        sink_wire_end(c, fault->end);
         return;
     }
     c->ssl = sink_tls_open(
         c->io->tls, fault != NULL ? fault->cert : SINK_CERT_GOOD, &c->pipe);
     if (c->ssl == NULL)
-        end(c, SINK_END_DROP);
+        sink_wire_end(c, SINK_END_DROP);
     else
         c->phase = SINK_PHASE_HANDSHAKE;
 }
@@ -232,7 +85,7 @@ static void start_tls(struct sink_conn *c)
 static void settle(struct sink_conn *c)
 {
     struct sink_session *s = &c->session;
-    flush_session(c);
+    sink_wire_flush(c);
     if (c->phase != SINK_PHASE_OPEN)
         return;
     if (s->hold_ms >= 0) {
@@ -245,16 +98,16 @@ static void settle(struct sink_conn *c)
         start_tls(c);
         break;
     case SINK_WANT_CLOSE:
-        end(c, SINK_END_CLOSE);
+        sink_wire_end(c, SINK_END_CLOSE);
         break;
     case SINK_WANT_DROP:
-        end(c, SINK_END_DROP);
+        sink_wire_end(c, SINK_END_DROP);
         break;
     case SINK_WANT_RESET:
-        end(c, SINK_END_RESET);
+        sink_wire_end(c, SINK_END_RESET);
         break;
     case SINK_WANT_STALL:
-        end(c, SINK_END_STALL);
+        sink_wire_end(c, SINK_END_STALL);
         break;
     case SINK_WANT_INPUT:
     default:
@@ -288,7 +141,7 @@ static bool shake(struct sink_conn *c)
     ERR_clear_error();
     int result = SSL_do_handshake(c->ssl);
     int error = SSL_get_error(c->ssl, result);
-    flush_wire(c);
+    sink_wire_flush_tls(c);
     if (c->phase != SINK_PHASE_HANDSHAKE)
         return true;
     if (result == 1) {
@@ -299,7 +152,7 @@ static bool shake(struct sink_conn *c)
         return false;
     sink_counts_add(&c->io->sink->counts, SINK_COUNT_TLS_FAILED, 1);
     ERR_clear_error();
-    end(c, SINK_END_CLOSE);
+    sink_wire_end(c, SINK_END_CLOSE);
     return true;
 }
 
@@ -348,13 +201,13 @@ static void feed(struct sink_conn *c)
         if (got == 0 && used == 0)
             break;
         if (sink_session_is_full(s))
-            flush_session(c);
+            sink_wire_flush(c);
     }
     buf_add(&c->partial, plain, have);
     settle(c);
     if (c->phase == SINK_PHASE_OPEN && sink_session_takes_input(s) &&
         c->pipe.in_ended && c->pipe.in.len == 0)
-        end(c, SINK_END_DROP);
+        sink_wire_end(c, SINK_END_DROP);
 }
 
 /* Uses up pipe.in as far as that is possible now. */
@@ -378,7 +231,7 @@ static void pump(struct sink_conn *c)
         case SINK_PHASE_LINGER:
             c->pipe.in = (struct str){NULL, 0};
             if (c->pipe.in_ended && c->phase != SINK_PHASE_ENDING)
-                die(c);
+                sink_wire_die(c);
             return;
         case SINK_PHASE_WAITING:
         case SINK_PHASE_DEAD:
@@ -400,7 +253,7 @@ static void run_in(struct sink_conn *c)
         pump(c);
         size_t taken = ready.len - c->pipe.in.len;
         c->pipe.in = (struct str){NULL, 0};
-        line_take(c, &c->in, taken);
+        sink_wire_take(c, &c->in, taken);
         if (taken == 0)
             return;
     }
@@ -468,7 +321,7 @@ static void read_socket(struct sink_conn *c)
     ssize_t n = recv(c->fd, c->io->raw, RAW_BYTES, 0);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
-            die(c);
+            sink_wire_die(c);
         return;
     }
     touch(c);
@@ -480,14 +333,14 @@ static void read_socket(struct sink_conn *c)
     }
     struct str bytes = str_of(c->io->raw, (size_t)n);
     if (c->io->latency_ns > 0 || !sink_line_is_empty(&c->in)) {
-        line_put(c, &c->in, bytes, sent_ns + c->io->latency_ns);
+        sink_wire_put(c, &c->in, bytes, sent_ns + c->io->latency_ns);
         run_in(c);
         return;
     }
     c->pipe.in = bytes;
     pump(c);
     if (c->phase != SINK_PHASE_DEAD)
-        line_put(c, &c->in, c->pipe.in, now_of(c));
+        sink_wire_put(c, &c->in, c->pipe.in, now_of(c));
     c->pipe.in = (struct str){NULL, 0};
 }
 
@@ -497,12 +350,12 @@ static void on_socket(struct sink_source *source, uint32_t events)
     if (c->phase == SINK_PHASE_DEAD)
         return;
     if ((events & EPOLLOUT) != 0)
-        run_out(c);
+        sink_wire_run(c);
     if (c->phase != SINK_PHASE_DEAD) {
         if ((c->events & EPOLLIN) != 0)
             read_socket(c);
         else if ((events & (EPOLLERR | EPOLLHUP)) != 0)
-            die(c);
+            sink_wire_die(c);
     }
     watch(c);
 }
@@ -513,7 +366,7 @@ static void begin(struct sink_conn *c)
     const struct sink_fault *fault =
         sink_reply_silent_fault(&c->session, SINK_STAGE_ACCEPT);
     if (fault != NULL)
-        end(c, fault->end);
+        sink_wire_end(c, fault->end);
     else if (c->session.kind == SINK_LISTENER_SMTPS)
         start_tls(c);
     else
@@ -528,7 +381,7 @@ static void on_idle(struct sink_conn *c)
         sink_session_idle(&c->session);
         settle(c);
     } else if (c->phase != SINK_PHASE_STALLED) {
-        die(c);
+        sink_wire_die(c);
     }
 }
 
@@ -546,7 +399,7 @@ static void on_due(void *owner)
         pump(c);
     }
     run_in(c);
-    run_out(c);
+    sink_wire_run(c);
     if (c->idle_ns <= now)
         on_idle(c);
     watch(c);
@@ -578,7 +431,7 @@ void sink_conn_open(struct sink_io *io, int fd, enum sink_listener_kind kind,
     net_set_nodelay(fd);
     touch(c);
     if (sink_loop_add(io->loop, fd, EPOLLIN, &c->source, &err) != ERR_NONE)
-        die(c);
+        sink_wire_die(c);
     else if (io->latency_ns == 0)
         begin(c);
     watch(c);
