@@ -73,13 +73,13 @@ void field_mailbox(struct header *h, const struct address *a)
     buf_init(&display, a->display.len);
     address_add_display(a, &display);
     if (display.len == 0) {
-        header_token(h, mailbox);
+        header_item(h, mailbox);
     } else {
         write_phrase(h, buf_str(&display));
         angle[0] = '<';
         memcpy(angle + 1, mailbox.data, mailbox.len);
         angle[mailbox.len + 1] = '>';
-        header_token(h, str_of(angle, mailbox.len + 2));
+        header_item(h, str_of(angle, mailbox.len + 2));
     }
     buf_fini(&display);
 }

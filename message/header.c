@@ -14,13 +14,23 @@ void header_fold(struct header *h)
     h->column = 0;
 }
 
-void header_token(struct header *h, struct str token)
+static void place(struct header *h, struct str token, size_t behind)
 {
-    if (h->column > 0 && h->column + 1 + token.len > HEADER_FOLD)
+    if (h->column > 0 && h->column + 1 + token.len + behind > HEADER_FOLD)
         header_fold(h);
     buf_add_char(h->out, ' ');
     buf_add_str(h->out, token);
     h->column += 1 + token.len;
+}
+
+void header_token(struct header *h, struct str token)
+{
+    place(h, token, 0);
+}
+
+void header_item(struct header *h, struct str token)
+{
+    place(h, token, 1);
 }
 
 void header_glue(struct header *h, struct str text)

@@ -29,6 +29,9 @@ void header_begin(struct header *h, struct buf *out, struct str name);
 /* A blank, or a fold when token does not fit in the line, then token. */
 void header_token(struct header *h, struct str token);
 
+/* The same, and room in the line for a "," or ";" behind it. */
+void header_item(struct header *h, struct str token);
+
 /* Text without a blank before it: "," and ";". */
 void header_glue(struct header *h, struct str text);
 

@@ -127,9 +127,9 @@ void media_write(struct header *h, const struct media *m)
     struct str rest = m->parameters;
     struct str name;
     struct str whole;
-    header_token(h, m->type);
+    header_item(h, m->type);
     while (rest.len > 0 && take_parameter(&rest, &name, &whole)) {
         header_glue(h, STR(";"));
-        header_token(h, whole);
+        header_item(h, whole);
     }
 }

@@ -35,7 +35,7 @@ static void add_quoted(struct token *t, struct str value)
 static void write_token(struct header *h, const struct token *t)
 {
     header_glue(h, STR(";"));
-    header_token(h, str_of(t->text, t->len));
+    header_item(h, str_of(t->text, t->len));
 }
 
 bool parameter_is_plain(struct str name, struct str value)

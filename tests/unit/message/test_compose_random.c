@@ -42,10 +42,12 @@ static void assert_message(struct str message)
             assert_true(line.data[i] >= ' ' || line.data[i] == '\t');
         }
         assert_false(str_starts_nocase(line, STR("bcc")));
-        if (in_head && line.len > 0 && line.len != str_find(line, ' '))
+        if (in_head && line.len > 0)
             assert_true(str_trim(line).len > 0);
         if (in_head)
             assert_false(str_contains(line, STR("hidden.example")));
+        if (in_head && str_contains(line, STR("=?UTF-8?")))
+            assert_true(line.len <= 76);
         in_head = in_head && line.len > 0;
         message = str_after(message, len + 1);
     }

@@ -23,26 +23,27 @@ static const struct {
     {"a\\b.txt", "X: y; filename=\"a\\\\b.txt\"\r\n"},
     {X50 ".htm", "X: y; filename=\"" X50 ".htm\"\r\n"},
     {X50 "xxxxx.html", "X: y;\r\n filename=\"" X50 "xxxxx.html\"\r\n"},
-    {"r\xc3\xa9sum\xc3\xa9.pdf", "X: y; filename=\"r_sum_.pdf\"; "
-                                 "filename*=UTF-8''r%C3%A9sum%C3%A9.pdf\r\n"},
+    {"r\xc3\xa9sum\xc3\xa9.pdf", "X: y; filename*=UTF-8''r%C3%A9sum%C3%A9.pdf; "
+                                 "filename=\"r_sum_.pdf\"\r\n"},
     {"\xe6\x97\xa5\xe6\x9c\xac",
-     "X: y; filename=\"__\"; filename*=UTF-8''%E6%97%A5%E6%9C%AC\r\n"},
-    {"\xc3\xa9'*%\"?.x", "X: y; filename=\"_'*%__.x\"; "
-                         "filename*=UTF-8''%C3%A9%27%2A%25%22%3F.x\r\n"},
+     "X: y; filename*=UTF-8''%E6%97%A5%E6%9C%AC; filename=\"__\"\r\n"},
+    {"\xc3\xa9'*%\"?.x", "X: y; filename*=UTF-8''%C3%A9%27%2A%25%22%3F.x; "
+                         "filename=\"_'*%__.x\"\r\n"},
     /* Some readers would decode it. */
-    {"=?UTF-8?Q?x?=", "X: y; filename=\"=_UTF-8_Q_x_=\"; "
-                      "filename*=UTF-8''%3D%3FUTF-8%3FQ%3Fx%3F%3D\r\n"},
+    {"=?UTF-8?Q?x?=", "X: y; filename*=UTF-8''%3D%3FUTF-8%3FQ%3Fx%3F%3D; "
+                      "filename=\"=_UTF-8_Q_x_=\"\r\n"},
     /* Too long for a line: the fallback is cut in front of the suffix. */
-    {X50 X50 ".tar", "X: y; filename=\"" X10 X10 X10 X10
-                     "xxxxxx.tar\";\r\n filename*0*=UTF-8''" X50
-                     "xxxxx;\r\n filename*1*=" X10 X10 X10 X10 "xxxxx.tar\r\n"},
+    {X50 X50 ".tar",
+     "X: y;\r\n filename*0*=UTF-8''" X50
+     "xxxxx;\r\n filename*1*=" X10 X10 X10 X10
+     "xxxxx.tar;\r\n filename=\"" X10 X10 X10 X10 "xxxxxx.tar\"\r\n"},
     /* What follows the last dot is no suffix. */
     {X50 ".xxxxxxxxxxxxxxxxxxxxxxxx",
-     "X: y; filename=\"" X50 "\";\r\n filename*0*=UTF-8''" X50
-     ".xxxx;\r\n filename*1*=" X10 X10 "\r\n"},
-    {"." X50 X50, "X: y; filename=\"." X10 X10 X10 X10
-                  "xxxxxxxxx\";\r\n filename*0*=UTF-8''." X50
-                  "xxxx;\r\n filename*1*=" X10 X10 X10 X10 "xxxxxx\r\n"},
+     "X: y;\r\n filename*0*=UTF-8''" X50 ".xxxx;\r\n filename*1*=" X10 X10
+     ";\r\n filename=\"" X50 "\"\r\n"},
+    {"." X50 X50, "X: y;\r\n filename*0*=UTF-8''." X50
+                  "xxxx;\r\n filename*1*=" X10 X10 X10 X10
+                  "xxxxxx;\r\n filename=\"." X10 X10 X10 X10 "xxxxxxxxx\"\r\n"},
 };
 
 static void writes_plain_and_extended_values(void **state)
@@ -94,8 +95,8 @@ static void never_splits_a_character_between_continuations(void **state)
                 text = str_after(text, 12);
                 found++;
             }
-            assert_true(text.len == 0 || str_equal(text, STR(";")) ||
-                        str_equal(text, STR("%FF")));
+            assert_true(text.len == 0 || str_starts(text, STR(";")) ||
+                        str_starts(text, STR("%FF;")));
         }
         assert_int_equal(found, 60);
         buf_fini(&out);
