@@ -35,7 +35,8 @@ enum outcome {
     OUTCOME_REJECTED,  /* never */
     OUTCOME_UNKNOWN,   /* sent in full, no answer: costs an attempt */
     OUTCOME_UNTRIED,   /* the relay's trouble, not the job's: no attempt */
-    OUTCOME_AGAIN,     /* this recipient in another transaction, at once */
+    OUTCOME_AGAIN,     /* in another transaction, at once; so is it for all
+                          recipients of this mail that come behind it */
     OUTCOME_COUNT
 };
 
@@ -66,6 +67,10 @@ struct outcome_verdict {
     bool relay_failed; /* the relay must back off: breaker food */
 };
 
+/*
+ * A reply with a code that the stage cannot go on with (a 250 to DATA, a 354
+ * to MAIL, anything out of 200..599) is judged as SMTP_EVENT_GARBAGE.
+ */
 struct outcome_verdict outcome_of(const struct outcome_input *input);
 
 const char *outcome_name(enum outcome outcome);     /* "delivered" */

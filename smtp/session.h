@@ -47,7 +47,10 @@ struct smtp_relay {
     int64_t final_timeout_ms;
 };
 
-/* Once in main, before any thread; smtp_global_fini() at the end. */
+/*
+ * Once in main, before any thread; smtp_global_fini() at the end. SIGPIPE is
+ * ignored from then on. ERR_SYSTEM for a libcurl without smtps.
+ */
 MUST_CHECK enum err_code smtp_global_init(struct err *err);
 void smtp_global_fini(void);
 
@@ -59,7 +62,10 @@ MUST_CHECK enum err_code smtp_engine_create(struct smtp_engine **out,
                                             const struct clock *clock,
                                             struct err *err);
 
-/* No session may be left. NULL is allowed. */
+/*
+ * No session may be left; not from a callback. NULL is allowed. A new engine
+ * reads CA files again (libcurl keeps what it read in the old one).
+ */
 void smtp_engine_destroy(struct smtp_engine *engine);
 
 struct smtp_session;
@@ -73,11 +79,14 @@ struct smtp_mail {
 };
 
 struct smtp_recipient_result {
-    enum outcome outcome; /* never NONE */
-    struct smtp_reply reply;
+    enum outcome outcome;    /* never NONE */
+    struct smtp_reply reply; /* code 0: none came, and words of ours say why */
 };
 
-/* What came of a mail. Valid during the callback only. */
+/*
+ * What came of a mail. Valid during the callback only, and there only until
+ * smtp_session_send().
+ */
 struct smtp_result {
     const struct smtp_recipient_result *recipients; /* as in the mail */
     size_t count;
@@ -100,12 +109,19 @@ struct smtp_session_events {
      */
     void (*result)(void *ctx, struct smtp_session *s,
                    const struct smtp_result *result);
-    /* Last callback; s is freed when it returns. */
+    /*
+     * Last callback; s is freed when it returns. It comes in any case, without
+     * `ready` before it when no session came about.
+     */
     void (*closed)(void *ctx, struct smtp_session *s,
                    const struct smtp_closing *why);
 };
 
-/* Starts to connect. events is borrowed. relay: see struct smtp_relay. */
+/*
+ * Starts to connect; everything after that comes through events (borrowed).
+ * relay: see struct smtp_relay. ERR_INVALID for a host that cannot be one;
+ * ERR_SYSTEM when libcurl has no handle to give.
+ */
 MUST_CHECK enum err_code
 smtp_session_open(struct smtp_session **out, struct smtp_engine *engine,
                   const struct smtp_relay *relay,
@@ -115,14 +131,20 @@ smtp_session_open(struct smtp_session **out, struct smtp_engine *engine,
 bool smtp_session_takes_mail(const struct smtp_session *s);
 
 /*
- * Sends the mail; the result comes through events. ERR_INVALID, with err, for
- * an address with a byte that no command may hold: then there is no result.
+ * Sends the mail; the result comes through events. A mail that the relay said
+ * it would not take (over its SIZE; an address that needs SMTPUTF8) gets its
+ * result, rejected in our own words, without being sent. ERR_INVALID, with
+ * err, for no recipient or an address with a byte that no command may hold:
+ * then there is no result.
  */
 MUST_CHECK enum err_code smtp_session_send(struct smtp_session *s,
                                            const struct smtp_mail *mail,
                                            struct err *err);
 
-/* QUIT when idle, then `closed`; a mail under way is finished first. */
+/*
+ * QUIT when idle, then `closed`; a mail under way is finished first. A session
+ * that is not connected yet is cut.
+ */
 void smtp_session_quit(struct smtp_session *s);
 
 /*

@@ -1,0 +1,67 @@
+#ifndef SMTP_LINK_H
+#define SMTP_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include <curl/curl.h>
+
+#include "core/buf.h"
+#include "core/err.h"
+
+/*
+ * Inside smtp/ only: the bytes of a connection that libcurl made, in our own
+ * event loop. What is to be written lies in `out`, whose memory never moves:
+ * over TLS a write that could not be done must be tried again with the same
+ * bytes at the same place.
+ */
+struct event;
+struct event_base;
+
+struct smtp_link_hooks {
+    void (*readable)(void *ctx);
+    void (*writable)(void *ctx); /* once for each smtp_link_await_writable */
+};
+
+struct smtp_link {
+    CURL *easy; /* borrowed; NULL: closed */
+    const struct smtp_link_hooks *hooks;
+    void *ctx;
+    struct event *readable;
+    struct event *writable;
+    struct buf out;
+    size_t written; /* of out */
+};
+
+/* ERR_SYSTEM when the socket cannot be watched. */
+MUST_CHECK enum err_code smtp_link_open(struct smtp_link *link,
+                                        struct event_base *base, CURL *easy,
+                                        int fd);
+
+/* Before libcurl closes the socket. Again, or on a zeroed link: nothing. */
+void smtp_link_close(struct smtp_link *link);
+
+/*
+ * For a new flight of commands, or a slice: empty, with room for
+ * SMTP_CONTENT_SLICE bytes. Nothing may be pending.
+ */
+struct buf *smtp_link_begin(struct smtp_link *link);
+
+/* Whether something of out is not written. */
+bool smtp_link_is_pending(const struct smtp_link *link);
+
+/*
+ * Writes what is pending. ERR_NONE: all of it was accepted; ERR_AGAIN: call
+ * again when writable; ERR_CLOSED: the connection is lost.
+ */
+MUST_CHECK enum err_code smtp_link_flush(struct smtp_link *link);
+
+/* hooks->writable once, when there is room. */
+void smtp_link_await_writable(struct smtp_link *link);
+
+/* ERR_NONE with *got > 0, ERR_AGAIN, or ERR_CLOSED. */
+MUST_CHECK enum err_code smtp_link_read(struct smtp_link *link, char *out,
+                                        size_t size, size_t *got);
+
+#endif
