@@ -78,6 +78,8 @@ struct producer_options {
     void *relay_stats_ctx;
     int64_t started_ms; /* real time, for the uptime in stats */
     const char *version;
+    int64_t spool_max_jobs; /* shown by stats; 0: not shown */
+    int64_t spool_max_bytes;
 };
 
 struct producer;

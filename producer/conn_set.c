@@ -1,0 +1,106 @@
+#include "producer/conn_set.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+
+void conn_set_init(struct conn_set *set, struct service *service,
+                   struct event_base *base)
+{
+    *set = (struct conn_set){
+        .service = service, .base = base, .linger_ms = CONN_LINGER_MS};
+    intake_pool_init(&set->pool, service->options.limits.frame_bytes);
+    TAILQ_INIT(&set->all);
+    TAILQ_INIT(&set->dirty);
+    TAILQ_INIT(&set->dead);
+}
+
+static void free_dead(struct conn_set *set)
+{
+    struct conn *c;
+    while ((c = TAILQ_FIRST(&set->dead)) != NULL) {
+        TAILQ_REMOVE(&set->dead, c, in_all);
+        mem_free(c);
+    }
+}
+
+void conn_set_fini(struct conn_set *set)
+{
+    struct conn *c;
+    while ((c = TAILQ_FIRST(&set->all)) != NULL)
+        conn_cut(c);
+    free_dead(set);
+    intake_pool_fini(&set->pool);
+}
+
+/* Best effort: the socket's buffer is empty, so the line fits. */
+static void turn_away(int fd)
+{
+    static const char line[] =
+        "{\"ok\":false,\"error\":\"rate_limited\",\"message\":"
+        "\"too many connections\",\"retry\":true,\"retry_after_ms\":1000}\n";
+    (void)send(fd, line, sizeof(line) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)close(fd);
+}
+
+void conn_set_accept(struct conn_set *set, int fd,
+                     const struct producer_listener *listener)
+{
+    struct metrics *metrics = set->service->options.metrics;
+    const size_t max = set->service->options.limits.connections;
+    bool surplus = set->count >= max;
+    metrics_add(
+        metrics,
+        surplus ? METRIC_CONNECTIONS_REFUSED : METRIC_CONNECTIONS_ACCEPTED, 1);
+    if (surplus)
+        log_event(LOG_LEVEL_INFO, "connection.refused",
+                  LOG_TEXT("listener", listener->name),
+                  LOG_INT("connections", set->count));
+    if (set->count >= max + CONN_SET_SURPLUS)
+        turn_away(fd);
+    else
+        conn_open(set, fd, listener, surplus);
+}
+
+void conn_set_mark(struct conn_set *set, struct conn *c)
+{
+    if (c->dirty || c->phase == CONN_DEAD)
+        return;
+    c->dirty = true;
+    TAILQ_INSERT_TAIL(&set->dirty, c, in_dirty);
+}
+
+void conn_set_turn(struct conn_set *set)
+{
+    struct conn *c;
+    while ((c = TAILQ_FIRST(&set->dirty)) != NULL) {
+        TAILQ_REMOVE(&set->dirty, c, in_dirty);
+        c->dirty = false;
+        conn_settle(c);
+    }
+    free_dead(set);
+}
+
+void conn_set_enforce_budget(struct conn_set *set)
+{
+    struct conn *victim;
+    while ((victim = intake_pool_victim(&set->pool)) != NULL)
+        conn_refuse(victim, REFUSAL_RATE_LIMITED,
+                    "too many large requests are coming in at once");
+}
+
+void conn_set_end(struct conn_set *set)
+{
+    struct conn *c = TAILQ_FIRST(&set->all);
+    while (c != NULL) {
+        struct conn *next = TAILQ_NEXT(c, in_all);
+        bool idle = STAILQ_EMPTY(&c->requests) && c->out.len == 0;
+        if (idle)
+            conn_cut(c);
+        else
+            conn_end(c);
+        c = next;
+    }
+}

@@ -1,0 +1,55 @@
+#ifndef PRODUCER_CONN_SET_H
+#define PRODUCER_CONN_SET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <event2/event.h>
+
+#include "producer/conn.h"
+#include "producer/service.h"
+
+/*
+ * All stream connections of a producer, and what they share.
+ *
+ * Up to limits.connections are served; CONN_SET_SURPLUS more are kept for a
+ * moment to be told rate_limited in their own framing; what comes beyond is
+ * told so in newline framing and closed at once.
+ */
+#define CONN_SET_SURPLUS 32
+
+TAILQ_HEAD(conn_list, conn);
+
+struct conn_set {
+    struct service *service;
+    struct event_base *base;
+    struct intake_pool pool;
+    struct conn_list all;
+    struct conn_list dirty; /* to be settled at the end of the turn */
+    struct conn_list dead;
+    size_t count;
+    int64_t linger_ms;
+};
+
+void conn_set_init(struct conn_set *set, struct service *service,
+                   struct event_base *base);
+
+/* Cuts and frees all. */
+void conn_set_fini(struct conn_set *set);
+
+/* Takes fd, a connected stream socket that is non-blocking. */
+void conn_set_accept(struct conn_set *set, int fd,
+                     const struct producer_listener *listener);
+
+/* At the end of each turn: settles what changed and frees what is closed. */
+void conn_set_turn(struct conn_set *set);
+
+void conn_set_mark(struct conn_set *set, struct conn *c);
+
+/* Sends away who is over the budget of large requests. */
+void conn_set_enforce_budget(struct conn_set *set);
+
+/* Idle ones are cut, the others take no more requests. */
+void conn_set_end(struct conn_set *set);
+
+#endif
