@@ -315,7 +315,10 @@ static size_t add_quoted(struct str s, size_t at, struct buf *out)
     for (size_t i = at + 1; i + 1 < end; i++) {
         if (s.data[i] == '\\')
             i++;
-        buf_add_char(out, is_blank(s.data[i]) ? ' ' : s.data[i]);
+        if (s.data[i] == '\t')
+            buf_add_char(out, ' ');
+        else
+            buf_add_char(out, s.data[i]);
     }
     return end;
 }
@@ -329,7 +332,8 @@ void address_add_display(const struct address *a, struct buf *out)
             at = add_quoted(s, at, out);
         } else if (is_blank(s.data[at])) {
             buf_add_char(out, ' ');
-            while (at < s.len && is_blank(s.data[at]))
+            /* It ends with no blank: address_next() cut them off. */
+            while (is_blank(s.data[at]))
                 at++;
         } else {
             buf_add_char(out, s.data[at++]);

@@ -58,7 +58,7 @@ static size_t ascii_of(struct str value, char *out, size_t size)
         char c = value.data[at];
         size_t step = utf8_next(value, at, NULL);
         bool keep = chars_is_printable(c) && c != '"' && c != '\\' && c != '?';
-        out[len++] = keep ? c : '_';
+        out[len++] = (char)(keep ? c : '_');
         at += step == 0 ? 1 : step;
     }
     return len;

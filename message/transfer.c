@@ -275,7 +275,7 @@ size_t transfer_base64_raw(char *out, struct str bytes)
             (uint32_t)in[0] << 16 | (left == 2 ? (uint32_t)in[1] << 8 : 0);
         to[0] = base64_alphabet[group >> 18];
         to[1] = base64_alphabet[group >> 12 & 63];
-        to[2] = left == 2 ? base64_alphabet[group >> 6 & 63] : '=';
+        to[2] = (char)(left == 2 ? base64_alphabet[group >> 6 & 63] : '=');
         to[3] = '=';
         to += 4;
     }

@@ -13,8 +13,6 @@
 
 bool word_is_needed(struct str text)
 {
-    if (text.len == 0)
-        return false;
     return text.data[0] == ' ' || text.data[text.len - 1] == ' ' ||
            str_contains(text, STR("=?")) || !utf8_is_ascii(text);
 }
@@ -109,10 +107,12 @@ void word_encode(struct header *h, struct str text)
         if (!b)
             taken = take_q(text, room);
         struct str piece = str_of(text.data, taken);
-        memcpy(word, b ? "=?UTF-8?B?" : "=?UTF-8?Q?", PREFIX_LEN);
+        struct str prefix = b ? STR("=?UTF-8?B?") : STR("=?UTF-8?Q?");
+        memcpy(word, prefix.data, PREFIX_LEN);
         size_t len = b ? transfer_base64_raw(word + PREFIX_LEN, piece)
                        : write_q(word + PREFIX_LEN, piece);
-        memcpy(word + PREFIX_LEN + len, "?=", SUFFIX_LEN);
+        word[PREFIX_LEN + len] = '?';
+        word[PREFIX_LEN + len + 1] = '=';
         header_token(h, str_of(word, len + around));
         text = str_after(text, taken);
     }

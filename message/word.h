@@ -16,8 +16,8 @@
  */
 
 /*
- * Whether text must be encoded to be read back as it is: bytes outside of
- * ASCII, "=?" (somebody might decode it), a blank at an end.
+ * Whether text, which is not empty, must be encoded to be read back as it is:
+ * bytes outside of ASCII, "=?" (somebody might decode it), a blank at an end.
  */
 bool word_is_needed(struct str text);
 

@@ -68,7 +68,7 @@ static void check_head(GMimeMessage *m, const struct sample *s)
     else
         assert_null(g_mime_object_get_header(o, "Subject"));
     equal_text("id", g_mime_message_get_message_id(m),
-               STR("sample.id@mail.example.com"));
+               STR("sample-1.id@mail.example.com"));
     equal_text("version", g_mime_object_get_header(o, "MIME-Version"),
                STR("1.0"));
     assert_int_equal(g_date_time_to_unix(g_mime_message_get_date(m)),

@@ -154,6 +154,15 @@ static void refuses_the_rest_and_says_why(void **state)
     }
 }
 
+static void takes_no_half_characters_for_an_address(void **state)
+{
+    (void)state;
+    struct address a;
+    struct str rest;
+    assert_int_equal(address_next(STR("\xc2"), &a, &rest, NULL), ERR_INVALID);
+    assert_int_equal(address_next(STR("\xc2,"), &a, &rest, NULL), ERR_INVALID);
+}
+
 static void refuses_nul(void **state)
 {
     (void)state;
@@ -186,6 +195,7 @@ static const struct parsed lists[] = {
     {"\"\" <a@x.org>", {"a@x.org"}, {""}},
     {"\"a@x.org\" <b@x.org>", {"b@x.org"}, {"a@x.org"}},
     {"\"<a@x.org>\" <b@x.org>", {"b@x.org"}, {"<a@x.org>"}},
+    {"\xc2\xa3 <a@x.org>", {"a@x.org"}, {"\xc2\xa3"}},
     {"J\xc3\xbcrgen <a@x.org>", {"a@x.org"}, {"J\xc3\xbcrgen"}},
     {"\"\xe6\x97\xa5, \xe6\x9c\xac\" <a@x.org>",
      {"a@x.org"},
@@ -249,6 +259,7 @@ static const struct {
     {"A <A <a@x.org>", "blank"},
     {"A <a@x.org> <b@x.org>", "<>"},
     {"A (B) <a@x.org>", "comment"},
+    {"A) <a@x.org>", "comment"},
     {"a@x.org (B)", "blank"},
     {"(B) a@x.org", "comment"},
     {"Friends: a@x.org, b@x.org;", "group"},
@@ -268,6 +279,7 @@ static const struct {
     {"\"A\\\nB\" <a@x.org>", "control"},
     {"A\x01 <a@x.org>", "control"},
     {"A\xc2\x85 <a@x.org>", "control"},
+    {"A\xc2\x85 \t<a@x.org>", "control"},
     {"A\x7f <a@x.org>", "control"},
     {"A <a@x.org\r\n>", "control"},
     {"a@x.org\r\nBcc: b@x.org", "control"},
@@ -327,6 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepts_what_rfc_5321_allows),
         cmocka_unit_test(refuses_the_rest_and_says_why),
+        cmocka_unit_test(takes_no_half_characters_for_an_address),
         cmocka_unit_test(refuses_nul),
         cmocka_unit_test(reads_lists_of_mailboxes),
         cmocka_unit_test(refuses_bad_elements_of_a_list),

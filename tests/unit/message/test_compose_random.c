@@ -20,7 +20,7 @@
 
 static const struct compose_options options = {
     .date_ms = 1795000000000,
-    .id = "sample.id",
+    .id = "sample-1.id",
     .hostname = "mail.example.com",
     .max_recipients = 100,
 };

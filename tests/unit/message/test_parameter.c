@@ -29,6 +29,7 @@ static const struct {
      "X: y; filename*=UTF-8''%E6%97%A5%E6%9C%AC; filename=\"__\"\r\n"},
     {"\xc3\xa9'*%\"?.x", "X: y; filename*=UTF-8''%C3%A9%27%2A%25%22%3F.x; "
                          "filename=\"_'*%__.x\"\r\n"},
+    {"\xff\\", "X: y; filename*=UTF-8''%FF%5C; filename=\"__\"\r\n"},
     /* Some readers would decode it. */
     {"=?UTF-8?Q?x?=", "X: y; filename*=UTF-8''%3D%3FUTF-8%3FQ%3Fx%3F%3D; "
                       "filename=\"=_UTF-8_Q_x_=\"\r\n"},
