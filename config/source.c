@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "config/report.h"
 #include "core/err.h"
@@ -359,6 +360,16 @@ static bool is_text(struct scan *c)
     return true;
 }
 
+/* The main file may be a pipe; an included one would block unexpected. */
+static enum err_code read_file(const char *path, unsigned depth,
+                               struct buf *data, struct err *err)
+{
+    struct stat st;
+    if (depth > 0 && stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_set(err, ERR_INVALID, "%s is no plain file", path);
+    return file_read(path, data, err);
+}
+
 /* Takes path. The main file begins line 1, another the line it is named in. */
 static void load_file(struct source *s, struct report *report, char *path,
                       unsigned depth, bool *fit)
@@ -375,7 +386,7 @@ static void load_file(struct source *s, struct report *report, char *path,
     buf_init(&data, SOURCE_MAX_BYTES - s->text.len);
     if (depth == 0)
         begin_line(s, file, 1);
-    if (file_read(file, &data, &err) != ERR_NONE) {
+    if (read_file(file, depth, &data, &err) != ERR_NONE) {
         unfit(&c, here(&c), err.text);
     } else {
         s->lines[s->line_count - 1].file = file;

@@ -5,17 +5,26 @@
 /* OpenSSL counts in int: a multiple of 3 and of 4 well below INT_MAX. */
 #define PIECE ((size_t)3 << 24)
 
+static size_t encode(char *out, struct str data)
+{
+    return (size_t)EVP_EncodeBlock(
+        (unsigned char *)out, (const unsigned char *)data.data, (int)data.len);
+}
+
 void base64_encode(struct str data, struct buf *out)
 {
     while (data.len > 0) {
+        /* EVP_EncodeBlock ends with a NUL: the last four are put there. */
+        char last[5];
         size_t piece = data.len < PIECE ? data.len : PIECE;
-        /* EVP_EncodeBlock ends its output with a NUL. */
-        char *room = buf_reserve(out, (piece + 2) / 3 * 4 + 1);
+        size_t whole = (piece - 1) / 3 * 3;
+        char *room = buf_reserve(out, whole / 3 * 4 + 4);
         if (room == NULL)
             return;
-        int len = EVP_EncodeBlock((unsigned char *)room,
-                                  (const unsigned char *)data.data, (int)piece);
-        out->len += (size_t)len;
+        size_t len = whole > 0 ? encode(room, str_of(data.data, whole)) : 0;
+        (void)encode(last, str_of(data.data + whole, piece - whole));
+        memcpy(room + len, last, 4);
+        out->len += len + 4;
         data = str_after(data, piece);
     }
 }
@@ -51,23 +60,34 @@ static bool is_strict(struct str text, size_t *padding)
     return (last & (*padding == 1 ? 3 : 15)) == 0;
 }
 
+static bool decode(char *out, struct str text)
+{
+    return EVP_DecodeBlock((unsigned char *)out,
+                           (const unsigned char *)text.data,
+                           (int)text.len) >= 0;
+}
+
 enum err_code base64_decode(struct str text, struct buf *out)
 {
     size_t padding;
     if (!is_strict(text, &padding))
         return ERR_INVALID;
-    while (text.len > 0) {
-        size_t piece = text.len < PIECE ? text.len : PIECE;
+    while (text.len > 4) {
+        size_t piece = text.len - 4 < PIECE ? text.len - 4 : PIECE;
         char *room = buf_reserve(out, piece / 4 * 3);
         if (room == NULL)
             return ERR_TOO_LARGE;
-        int len = EVP_DecodeBlock((unsigned char *)room,
-                                  (const unsigned char *)text.data, (int)piece);
-        if (len < 0)
+        if (!decode(room, str_of(text.data, piece)))
             return ERR_INVALID;
-        out->len += (size_t)len;
+        out->len += piece / 4 * 3;
         text = str_after(text, piece);
     }
-    out->len -= padding;
-    return ERR_NONE;
+    if (text.len == 0)
+        return ERR_NONE;
+    /* The last three bytes may be fewer. */
+    char last[3];
+    if (!decode(last, text))
+        return ERR_INVALID;
+    buf_add(out, last, 3 - padding);
+    return buf_ok(out) ? ERR_NONE : ERR_TOO_LARGE;
 }

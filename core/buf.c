@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/mem.h"
 #include "core/panic.h"
 
 void buf_init(struct buf *b, size_t max_bytes)
@@ -106,11 +107,14 @@ void buf_add_format(struct buf *b, const char *format, ...)
     va_end(args);
     if (len >= 0 && (size_t)len < sizeof(small)) {
         buf_add(b, small, (size_t)len);
-    } else if (len >= 0) {
-        char *room = buf_reserve(b, (size_t)len + 1);
-        if (room != NULL &&
-            vsnprintf(room, (size_t)len + 1, format, again) == len)
-            b->len += (size_t)len;
+    } else if (len >= 0 && buf_reserve(b, (size_t)len) != NULL) {
+        /* vsnprintf writes a NUL that the cap need not have room for. */
+        char *large = mem_try_alloc((size_t)len + 1);
+        if (large == NULL)
+            b->overflow = true;
+        else if (vsnprintf(large, (size_t)len + 1, format, again) == len)
+            buf_add(b, large, (size_t)len);
+        mem_free(large);
     }
     va_end(again);
 }

@@ -7,8 +7,10 @@
 
 #include "core/clock.h"
 #include "core/timetext.h"
+#include "core/utf8.h"
 
-#define LINE_MAX_BYTES 4096
+#define LINE_MAX_BYTES  4096
+#define LONGEST_ESCAPED 12 /* three bytes as \\xHH */
 
 static atomic_int log_fd = STDERR_FILENO;
 static atomic_int log_level = LOG_LEVEL_INFO;
@@ -69,24 +71,45 @@ static bool is_plain(struct str s)
     return true;
 }
 
-/* UTF-8 goes through as it is; controls, quotes and backslashes do not. */
-static void add_quoted(struct line *line, struct str s)
+/*
+ * UTF-8 goes through as it is; quotes, backslashes, what some reader takes for
+ * a control or the end of a line, and bytes that are no UTF-8 do not.
+ */
+static bool goes_through(uint32_t c)
+{
+    return c >= 0xa0 ? c != 0x2028 && c != 0x2029
+                     : c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void add_escaped(struct line *line, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
+    if (c == '"' || c == '\\')
+        add(line, (char[]){'\\', (char)c}, 2);
+    else if (c == '\n')
+        add(line, "\\n", 2);
+    else if (c == '\r')
+        add(line, "\\r", 2);
+    else
+        add(line, (char[]){'\\', 'x', hex[c >> 4], hex[c & 15]}, 4);
+}
+
+/* Ends with its quote also when the line is full. */
+static void add_quoted(struct line *line, struct str s)
+{
+    size_t last = sizeof(line->text) - 1 - LONGEST_ESCAPED - 1;
     add(line, "\"", 1);
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.data[i];
-        if (c == '"' || c == '\\') {
-            add(line, (char[]){'\\', (char)c}, 2);
-        } else if (c == '\n') {
-            add(line, "\\n", 2);
-        } else if (c == '\r') {
-            add(line, "\\r", 2);
-        } else if (c < ' ' || c == 0x7f) {
-            add(line, (char[]){'\\', 'x', hex[c >> 4], hex[c & 15]}, 4);
+    for (size_t i = 0; i < s.len && line->len <= last;) {
+        uint32_t c;
+        size_t len = utf8_next(s, i, &c);
+        if (len > 0 && goes_through(c)) {
+            add(line, &s.data[i], len);
         } else {
-            add(line, &s.data[i], 1);
+            len = len > 0 ? len : 1;
+            for (size_t k = 0; k < len; k++)
+                add_escaped(line, (unsigned char)s.data[i + k]);
         }
+        i += len;
     }
     add(line, "\"", 1);
 }

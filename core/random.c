@@ -1,6 +1,7 @@
 #include "core/random.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -24,8 +25,21 @@ static void fill(unsigned char *out, size_t len)
     }
 }
 
+/* What a parent has bought its child must not use too. */
+static void forget_pool(void)
+{
+    pool.left = 0;
+}
+
+static void watch_forks(void)
+{
+    PANIC_IF(pthread_atfork(NULL, NULL, forget_pool) != 0);
+}
+
 void random_secure(void *out, size_t len)
 {
+    static pthread_once_t watched = PTHREAD_ONCE_INIT;
+    PANIC_IF(pthread_once(&watched, watch_forks) != 0);
     if (len > sizeof(pool.bytes)) {
         fill(out, len);
         return;

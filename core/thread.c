@@ -77,6 +77,8 @@ void cond_wait(struct cond *c, struct mutex *m)
 
 bool cond_wait_until(struct cond *c, struct mutex *m, int64_t mono_ms)
 {
+    if (mono_ms < 0)
+        mono_ms = 0;
     struct timespec until = {.tv_sec = mono_ms / 1000,
                              .tv_nsec = (mono_ms % 1000) * 1000000};
     int failed = pthread_cond_timedwait(&c->os, &m->os, &until);

@@ -20,6 +20,9 @@ static const struct unit size_units[] = {
     {{"G", 1}, 1024LL * 1024 * 1024},
 };
 
+/* 9999-12-31T23:59:59.999Z */
+#define REAL_MAX_MS 253402300799999LL
+
 #define DURATION_MAX_MS (3650LL * 24 * 3600000)
 #define SIZE_MAX_BYTES  (1LL << 53)
 
@@ -112,7 +115,7 @@ enum err_code timetext_parse_rfc3339(struct str s, int64_t *real_ms)
                     .tm_min = minute,
                     .tm_sec = second == 60 ? 59 : second};
     int64_t value = ((int64_t)timegm(&tm) - offset_min * 60) * 1000 + ms;
-    if (value < 0)
+    if (value < 0 || value > REAL_MAX_MS)
         return ERR_INVALID;
     *real_ms = value;
     return ERR_NONE;

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -257,6 +258,8 @@ static const struct bad bad_files[] = {
      {{"main.conf:2:", "on a line of its own", NULL}}},
     {LOADED_RELAYS "@include \"syntax.conf\"\nhostname = \"a\";\n",
      {{"syntax.conf:2:", "syntax error", NULL}}},
+    {LOADED_RELAYS "@include \"pipe\"\n",
+     {{"main.conf:2:", "pipe is no plain file", NULL}}},
     {LOADED_RELAYS "@include \"nul.conf\"\n",
      {{"nul.conf:2:", "NUL byte", NULL}}},
 };
@@ -276,6 +279,7 @@ static int open_folder(void **state)
     (void)scratch_write(&scratch, "nul.conf", nul, sizeof(nul) - 1, 0600);
     (void)scratch_write(&scratch, "good.password", "pw\n", 3, 0600);
     (void)scratch_write(&scratch, "open.password", "pw\n", 3, 0604);
+    assert_int_equal(mkfifo(scratch_path(&scratch, "pipe"), 0600), 0);
     *state = &scratch;
     return 0;
 }
