@@ -29,8 +29,7 @@ bool str_starts_nocase(struct str s, struct str prefix)
 bool str_ends_nocase(struct str s, struct str suffix)
 {
     return s.len >= suffix.len &&
-           str_equal_nocase(str_of(s.data + s.len - suffix.len, suffix.len),
-                            suffix);
+           str_equal_nocase(str_after(s, s.len - suffix.len), suffix);
 }
 
 size_t str_find(struct str s, char c)

@@ -161,7 +161,7 @@ static bool split_number(struct str s, unsigned long long *number,
     size_t end = 0;
     while (end < s.len && ascii_is_digit(s.data[end]))
         end++;
-    *rest = str_of(s.data + end, s.len - end);
+    *rest = str_after(s, end);
     return str_to_u64(str_of(s.data, end), 1ULL << 53, number);
 }
 
