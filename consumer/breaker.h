@@ -1,0 +1,74 @@
+#ifndef CONSUMER_BREAKER_H
+#define CONSUMER_BREAKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+/*
+ * Whether a relay may be connected to. Pure: time and chance are arguments.
+ *
+ *              failed (opens)                  asked, now >= until
+ *    READY ───────────────────> BACKING_OFF ─────────────────────> PROBING
+ *      ^                          ^      failed, or given back        │
+ *      │                          └────────────────────────────────── ┤
+ *      └──────────────────────────────────────────────────────────────┘
+ *                               worked
+ *
+ * In PROBING exactly one pass is out: one session tries, all others wait for
+ * what comes of it. Failures of sessions that began before the breaker opened
+ * say nothing new and change nothing, so that a hundred sessions that fail
+ * together count once.
+ */
+enum breaker_state {
+    BREAKER_READY,
+    BREAKER_BACKING_OFF,
+    BREAKER_PROBING,
+};
+
+struct breaker {
+    int64_t first_ms;
+    int64_t longest_ms;
+    enum breaker_state state;
+    unsigned failures;   /* in a row */
+    int64_t until_ms;    /* of BACKING_OFF */
+    uint64_t generation; /* times it opened */
+};
+
+/* Leave to open one session. The session shows it again at its end. */
+struct breaker_pass {
+    uint64_t generation;
+    bool probe;
+};
+
+void breaker_init(struct breaker *b, int64_t first_ms, int64_t longest_ms);
+
+/* Whether breaker_ask() would say yes. */
+bool breaker_may_ask(const struct breaker *b, int64_t now_ms);
+
+/* Takes a pass; false when none is given now. */
+MUST_CHECK bool breaker_ask(struct breaker *b, int64_t now_ms,
+                            struct breaker_pass *pass);
+
+/*
+ * The relay could not be used. True if that opened the breaker (again): it
+ * backs off for first_ms, twice as long each time in a row, at most
+ * longest_ms, and a fifth more or less by unit (0 <= unit < 1).
+ */
+bool breaker_failed(struct breaker *b, struct breaker_pass *pass,
+                    int64_t now_ms, double unit);
+
+/* The relay did its work. True if that closed the breaker. */
+bool breaker_worked(struct breaker *b, struct breaker_pass *pass);
+
+/*
+ * The session ended without having shown anything. True if it was the probe:
+ * another may probe at once.
+ */
+bool breaker_returned(struct breaker *b, struct breaker_pass *pass,
+                      int64_t now_ms);
+
+const char *breaker_state_name(enum breaker_state state); /* "ready" */
+
+#endif

@@ -1,0 +1,29 @@
+#ifndef CONSUMER_REPORT_H
+#define CONSUMER_REPORT_H
+
+#include <stdint.h>
+
+#include "core/str.h"
+#include "queue/claim.h"
+#include "queue/spool.h"
+
+/*
+ * Settling, and saying so: the lines of the log about jobs. For a job one of
+ *   job.delivered  job.deferred  job.failed  job.held  job.expired
+ * when the spool has recorded the attempt, and one of
+ *   recipient.deferred  recipient.failed  recipient.unknown
+ * for each recipient that did not get it.
+ */
+
+/* At the start of an attempt, at debug. */
+void report_attempt(const struct claim *claim, const char *relay);
+
+/* The claim goes back untried, at debug. */
+void report_release(struct spool *spool, struct claim *claim, const char *relay,
+                    int64_t due_ms, struct str note);
+
+/* Takes the claim; settlement need not outlive the call. */
+void report_settle(struct spool *spool, struct claim *claim,
+                   const struct settlement *settlement);
+
+#endif

@@ -1,0 +1,112 @@
+#ifndef CONSUMER_SENDER_H
+#define CONSUMER_SENDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "consumer/attempt.h"
+#include "consumer/pool.h"
+#include "consumer/relay_state.h"
+#include "core/clock.h"
+#include "core/metrics.h"
+#include "core/random.h"
+#include "queue/claim.h"
+#include "queue/spool.h"
+#include "smtp/session.h"
+
+/*
+ * One session to a relay, and the job it carries at the moment: starts the
+ * claim, sends its transactions, settles it.
+ *
+ *                ready              carry
+ *   CONNECTING ────────> IDLE <──────────────> BUSY
+ *        │                │       settled       │
+ *        └────────────────┴────> ENDING <───────┘   then gone()
+ *
+ * Threads: its worker's only. Nothing blocks.
+ */
+enum sender_state {
+    SENDER_CONNECTING,
+    SENDER_IDLE,
+    SENDER_BUSY,
+    SENDER_ENDING, /* on its way out; may still have a claim to settle */
+};
+
+/* What the senders of one worker share. Borrowed. */
+struct sender_env {
+    struct smtp_engine *engine;
+    struct spool *spool;
+    struct relay_states *states;
+    struct metrics *metrics;
+    const struct clock *clock;
+    const struct retry_policy *retry;
+    struct random random;
+};
+
+struct sender;
+
+struct sender_events {
+    /* It is connected; idle follows. */
+    void (*ready)(void *ctx, struct sender *x);
+    /* It became idle: connected, or done with a job. */
+    void (*idle)(void *ctx, struct sender *x);
+    /*
+     * Last callback, x is freed when it returns. Its state is what it was in
+     * when the session broke, ENDING if its end was on its way.
+     */
+    void (*gone)(void *ctx, struct sender *x);
+};
+
+TAILQ_HEAD(sender_list, sender);
+
+struct sender {
+    TAILQ_ENTRY(sender) next; /* the outlet's, for lists */
+    struct sender_env *env;
+    const struct pool_relay *relay;
+    size_t relay_index;
+    const struct sender_events *events;
+    void *ctx;
+    struct smtp_session *session;
+    struct relay_pass pass;
+    enum sender_state state;
+    struct claim *claim; /* while BUSY, sometimes while ENDING */
+    struct attempt attempt;
+    struct smtp_mail mail; /* its transaction under way */
+    size_t jobs;           /* carried */
+    int64_t idle_since_ms;
+};
+
+struct sender_options {
+    struct sender_env *env;
+    const struct pool_relay *relay;
+    size_t relay_index;
+    const struct sender_events *events;
+    void *ctx;
+};
+
+/*
+ * Opens a session. pass is taken, in every case. On failure the relay counts
+ * as failed.
+ */
+MUST_CHECK enum err_code sender_open(struct sender **out,
+                                     const struct sender_options *options,
+                                     const struct relay_pass *pass);
+
+/* Idle, and its connection too. */
+bool sender_takes(const struct sender *x);
+
+/*
+ * Takes the claim; x must take. True: it is BUSY with it. False: there was
+ * nothing to send, the claim is given back or settled, and x is as it was.
+ */
+bool sender_carry(struct sender *x, struct claim *claim);
+
+/* Says QUIT and ends; x is IDLE. */
+void sender_quit(struct sender *x);
+
+/* Cuts it. What it carries is settled as things are. */
+void sender_abort(struct sender *x);
+
+#endif

@@ -1,0 +1,58 @@
+#ifndef CONSUMER_SETTLE_H
+#define CONSUMER_SETTLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "consumer/retry.h"
+#include "queue/job.h"
+#include "queue/spool.h"
+
+/*
+ * What follows from an attempt. Pure.
+ *
+ * If nobody was tried, that was the relay's trouble: the claim is released
+ * and no attempt is counted. Otherwise the attempt is recorded, and what has
+ * no final state yet
+ *   is held, if an answer was lost and the job wants that;
+ *   expires or fails, if the job's time is over;
+ *   is tried again: at once if all of it was untried, else after the pause.
+ *
+ * No attempt is planned after the job's time: the next one is then put at its
+ * end, where spool_expire() settles the job before it could be claimed.
+ */
+struct settle_input {
+    const struct job *job;
+    const struct retry_policy *policy;
+    unsigned attempt; /* its number, from 1 */
+    size_t delivered; /* recipients, as the next four */
+    size_t deferred;
+    size_t rejected;
+    size_t unknown;
+    size_t untried;
+    int64_t now_ms; /* real time */
+    double unit;    /* 0 <= unit < 1, for jitter */
+};
+
+enum settle_verdict {
+    SETTLE_RECORD,
+    SETTLE_RELEASE,
+};
+
+struct settle_plan {
+    enum settle_verdict verdict;
+    enum settle_rest rest;
+    int64_t next_attempt_ms; /* for SETTLE_REST_RETRY */
+};
+
+struct settle_plan settle_decide(const struct settle_input *in);
+
+/*
+ * Whether the job's time is over at now_ms: *rest is then EXPIRE or FAIL, as
+ * the end that came first wants it.
+ */
+bool settle_is_over(const struct job *job, int64_t now_ms,
+                    enum settle_rest *rest);
+
+#endif
