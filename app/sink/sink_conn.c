@@ -183,6 +183,13 @@ static size_t read_plain(struct sink_conn *c, char *out, size_t len)
     return got;
 }
 
+/* A peer that does not read its replies is not listened to any more. */
+static bool may_feed(const struct sink_conn *c)
+{
+    return c->phase == SINK_PHASE_OPEN &&
+           sink_session_takes_input(&c->session) && c->out.bytes < OUT_LINE_MAX;
+}
+
 /* Feeds the session with all there is, as far as it likes. */
 static void feed(struct sink_conn *c)
 {
@@ -192,7 +199,7 @@ static void feed(struct sink_conn *c)
     if (have > 0)
         memcpy(plain, c->partial.data, have);
     buf_truncate(&c->partial, 0);
-    while (c->phase == SINK_PHASE_OPEN && sink_session_takes_input(s)) {
+    while (may_feed(c)) {
         size_t got = read_plain(c, plain + have, PLAIN_BYTES - have);
         have += got;
         size_t used = sink_session_feed(s, str_of(plain, have));
@@ -205,8 +212,7 @@ static void feed(struct sink_conn *c)
     }
     buf_add(&c->partial, plain, have);
     settle(c);
-    if (c->phase == SINK_PHASE_OPEN && sink_session_takes_input(s) &&
-        c->pipe.in_ended && c->pipe.in.len == 0)
+    if (may_feed(c) && c->pipe.in_ended && c->pipe.in.len == 0)
         sink_wire_end(c, SINK_END_DROP);
 }
 
@@ -220,7 +226,7 @@ static void pump(struct sink_conn *c)
                 return;
             break;
         case SINK_PHASE_OPEN:
-            if (!sink_session_takes_input(&c->session))
+            if (!may_feed(c))
                 return;
             feed(c);
             if (c->phase == SINK_PHASE_OPEN)
@@ -262,6 +268,14 @@ static void run_in(struct sink_conn *c)
         c->pipe.in_ended = true;
         pump(c);
     }
+}
+
+/* Output first: it makes room for what waits at the input. */
+static void advance(struct sink_conn *c)
+{
+    sink_wire_run(c);
+    pump(c);
+    run_in(c);
 }
 
 static bool may_read(const struct sink_conn *c)
@@ -350,7 +364,7 @@ static void on_socket(struct sink_source *source, uint32_t events)
     if (c->phase == SINK_PHASE_DEAD)
         return;
     if ((events & EPOLLOUT) != 0)
-        sink_wire_run(c);
+        advance(c);
     if (c->phase != SINK_PHASE_DEAD) {
         if ((c->events & EPOLLIN) != 0)
             read_socket(c);
@@ -396,10 +410,8 @@ static void on_due(void *owner)
         c->hold_ns = INT64_MAX;
         sink_session_release(&c->session);
         settle(c);
-        pump(c);
     }
-    run_in(c);
-    sink_wire_run(c);
+    advance(c);
     if (c->idle_ns <= now)
         on_idle(c);
     watch(c);

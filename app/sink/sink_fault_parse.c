@@ -302,14 +302,14 @@ static enum err_code check_rule(struct sink_fault *rule, struct err *err)
         rule->end = SINK_END_CLOSE;
     if (rule->reply != NULL && rule->end == SINK_END_DROP && !rule->half)
         rule->end = SINK_END_CLOSE;
+    if (rule->half && (rule->end == SINK_END_NONE || rule->code == 421))
+        return err_set(err, ERR_INVALID,
+                       "half needs drop, reset or stall to follow");
     if (rule->reply == NULL && rule->end == SINK_END_NONE &&
         rule->delay_ms == 0 && !rule->discard && rule->cert == SINK_CERT_GOOD)
         return err_set(err, ERR_INVALID,
                        "nothing happens: add reply, drop, reset, stall, half, "
                        "delay, discard or cert");
-    if (rule->half && (rule->end == SINK_END_NONE || rule->code == 421))
-        return err_set(err, ERR_INVALID,
-                       "half needs drop, reset or stall to follow");
     if (cuts && rule->reply != NULL && rule->end == SINK_END_NONE)
         return err_set(err, ERR_INVALID,
                        "a reply in the middle needs drop, reset or stall to "

@@ -16,16 +16,14 @@ enum kind {
     KIND_APPLY,    /* by a function; may be given again and again */
 };
 
-typedef enum err_code (*apply_fn)(struct sink_options *o, struct str value,
-                                  struct err *err);
-
 struct option {
     const char *name;
     enum kind kind;
     size_t offset;
     int64_t min;
     int64_t max;
-    apply_fn apply;
+    enum err_code (*apply)(struct sink_options *o, struct str value,
+                           struct err *err);
 };
 
 const char *sink_options_kind_name(enum sink_listener_kind kind)
