@@ -1,4 +1,4 @@
-#include "mail.h"
+#include "tests/unit/message/mail.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

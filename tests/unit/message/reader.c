@@ -1,4 +1,4 @@
-#include "reader.h"
+#include "tests/unit/message/reader.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 #define TESTS_UNIT_MESSAGE_READER_H
 
 #include "core/str.h"
-#include "sample.h"
+#include "tests/unit/message/sample.h"
 
 /*
  * Reads a composed message with GMime, in its strict mode, and fails the test

@@ -1,4 +1,4 @@
-#include "sample.h"
+#include "tests/unit/message/sample.h"
 
 #include <stdio.h>
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "core/buf.h"
-#include "mail.h"
+#include "tests/unit/message/mail.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

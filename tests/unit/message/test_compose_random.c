@@ -13,8 +13,8 @@
 
 #include "core/buf.h"
 #include "message/compose.h"
-#include "reader.h"
-#include "sample.h"
+#include "tests/unit/message/reader.h"
+#include "tests/unit/message/sample.h"
 
 #define ROUNDS 4000
 

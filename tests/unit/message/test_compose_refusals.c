@@ -7,9 +7,9 @@
 #include <cmocka.h>
 
 #include "core/buf.h"
-#include "mail.h"
 #include "message/attachment.h"
 #include "message/extra.h"
+#include "tests/unit/message/mail.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
