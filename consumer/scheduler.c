@@ -2,7 +2,7 @@
 
 #include <poll.h>
 
-#include "consumer/intake.h"
+#include "consumer/backlog.h"
 #include "consumer/route.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -36,7 +36,7 @@ enum rest {
 
 struct scheduler {
     struct scheduler_options options;
-    struct intake *intakes;    /* by route */
+    struct backlog *backlogs;  /* by route */
     struct route_relay *views; /* by relay: of this round, as all to more */
     bool *half_open;           /* by relay */
     uint64_t room_wanted;      /* lanes */
@@ -91,7 +91,7 @@ void scheduler_on_due(void *ctx, struct spool_lane lane, int64_t due_ms)
     if (lane.route >= s->options.route_count ||
         (unsigned)lane.priority >= JOB_PRIORITY_COUNT)
         return;
-    intake_due(&s->intakes[lane.route], lane.priority, due_ms);
+    backlog_due(&s->backlogs[lane.route], lane.priority, due_ms);
     mutex_lock(&s->lock);
     if (s->rest != REST_SLEEP || due_ms < s->rest_until_ms)
         alert(s, false);
@@ -153,17 +153,17 @@ static bool put(struct scheduler *s, size_t relay, struct claim *claim,
 }
 
 /* False: nothing to move now. */
-static bool move_one(struct scheduler *s, struct intake *in, size_t relay,
+static bool move_one(struct scheduler *s, struct backlog *in, size_t relay,
                      int64_t now_ms)
 {
     enum job_priority turn;
-    struct claim *claim = intake_next(in, &turn);
+    struct claim *claim = backlog_next(in, &turn);
     if (claim == NULL)
         return false;
     if (put(s, relay, claim, now_ms))
-        intake_taken(in, turn);
+        backlog_taken(in, turn);
     else
-        intake_put_back(in, turn, claim);
+        backlog_put_back(in, turn, claim);
     return true;
 }
 
@@ -173,7 +173,7 @@ static void release(struct scheduler *s, size_t route)
     char note[RELAY_ERROR_MAX] = "";
     if (r->relay_count > 0)
         relay_state_last_error(s->options.relays, r->relays[0], note);
-    intake_release(&s->intakes[route], str_from(note));
+    backlog_release(&s->backlogs[route], str_from(note));
 }
 
 static void wait_for_relays(struct scheduler *s, size_t route,
@@ -189,10 +189,10 @@ static void wait_for_relays(struct scheduler *s, size_t route,
     wake_by(s, choice->until_ms);
 }
 
-static void wait_for_due(struct scheduler *s, const struct intake *in,
+static void wait_for_due(struct scheduler *s, const struct backlog *in,
                          int64_t now_ms, int64_t now_real_ms)
 {
-    int64_t due_ms = intake_due_ms(in);
+    int64_t due_ms = backlog_due_ms(in);
     if (due_ms != SPOOL_NEVER)
         wake_by(s, now_ms + (due_ms > now_real_ms ? due_ms - now_real_ms : 0));
 }
@@ -201,8 +201,8 @@ static void serve_route(struct scheduler *s, size_t route, int64_t now_ms,
                         int64_t now_real_ms)
 {
     const struct pool_route *r = &s->options.routes[route];
-    struct intake *in = &s->intakes[route];
-    intake_look(in);
+    struct backlog *in = &s->backlogs[route];
+    backlog_look(in);
     for (size_t budget = ROUTE_BUDGET; budget > 0; budget--) {
         struct route_choice choice =
             route_choose(r->relays, r->relay_count, s->views);
@@ -210,7 +210,7 @@ static void serve_route(struct scheduler *s, size_t route, int64_t now_ms,
             wait_for_relays(s, route, &choice);
             return;
         }
-        intake_ask(in, s->half_open[choice.relay], now_real_ms);
+        backlog_ask(in, s->half_open[choice.relay], now_real_ms);
         if (!move_one(s, in, choice.relay, now_ms)) {
             wait_for_due(s, in, now_ms, now_real_ms);
             return;
@@ -299,8 +299,8 @@ int64_t scheduler_round(struct scheduler *s)
 void scheduler_let_go(struct scheduler *s)
 {
     for (size_t i = 0; i < s->options.route_count; i++) {
-        intake_look(&s->intakes[i]);
-        intake_release(&s->intakes[i], STR(""));
+        backlog_look(&s->backlogs[i]);
+        backlog_release(&s->backlogs[i], STR(""));
     }
 }
 
@@ -369,7 +369,7 @@ static bool is_asking(struct scheduler *s)
     bool asking = s->expire_asked;
     mutex_unlock(&s->lock);
     for (size_t i = 0; i < s->options.route_count; i++)
-        asking = intake_is_asking(&s->intakes[i]) || asking;
+        asking = backlog_is_asking(&s->backlogs[i]) || asking;
     return asking;
 }
 
@@ -409,14 +409,14 @@ enum err_code scheduler_create(struct scheduler **out,
     s->options = *options;
     s->wake.fd = -1;
     mutex_init(&s->lock);
-    s->intakes = mem_calloc(options->route_count, sizeof(*s->intakes));
+    s->backlogs = mem_calloc(options->route_count, sizeof(*s->backlogs));
     s->views = mem_calloc(options->relay_count, sizeof(*s->views));
     s->half_open = mem_calloc(options->relay_count, sizeof(*s->half_open));
     for (size_t i = 0; i < options->route_count; i++) {
-        intake_init(&s->intakes[i], options->spool, options->clock,
-                    (unsigned)i);
-        s->intakes[i].on_answer = on_answer;
-        s->intakes[i].ctx = s;
+        backlog_init(&s->backlogs[i], options->spool, options->clock,
+                     (unsigned)i);
+        s->backlogs[i].on_answer = on_answer;
+        s->backlogs[i].ctx = s;
     }
     enum err_code code = wake_init(&s->wake, err);
     if (code == ERR_NONE)
@@ -435,12 +435,12 @@ void scheduler_destroy(struct scheduler *s)
     if (s == NULL)
         return;
     for (size_t i = 0; i < s->options.route_count; i++)
-        intake_fini(&s->intakes[i]);
+        backlog_fini(&s->backlogs[i]);
     queue_waiter_destroy(s->waiter);
     if (s->wake.fd >= 0)
         wake_fini(&s->wake);
     mutex_fini(&s->lock);
-    mem_free(s->intakes);
+    mem_free(s->backlogs);
     mem_free(s->views);
     mem_free(s->half_open);
     mem_free(s);

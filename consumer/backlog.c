@@ -1,21 +1,21 @@
-#include "consumer/intake.h"
+#include "consumer/backlog.h"
 
 #include <sys/queue.h>
 
 #include "core/panic.h"
 
 /* When more is asked for. */
-#define HOLD_LOW (INTAKE_HOLD_MAX / 2)
+#define HOLD_LOW (BACKLOG_HOLD_MAX / 2)
 
-void intake_init(struct intake *in, struct spool *spool,
-                 const struct clock *clock, unsigned route)
+void backlog_init(struct backlog *in, struct spool *spool,
+                  const struct clock *clock, unsigned route)
 {
-    *in = (struct intake){.spool = spool, .clock = clock};
+    *in = (struct backlog){.spool = spool, .clock = clock};
     mutex_init(&in->lock);
     share_init(&in->share);
     for (unsigned i = 0; i < JOB_PRIORITY_COUNT; i++) {
-        struct intake_class *c = &in->classes[i];
-        c->intake = in;
+        struct backlog_class *c = &in->classes[i];
+        c->backlog = in;
         c->lane.route = route;
         c->lane.priority = (enum job_priority)i;
         STAILQ_INIT(&c->arrived);
@@ -23,19 +23,19 @@ void intake_init(struct intake *in, struct spool *spool,
     }
 }
 
-void intake_fini(struct intake *in)
+void backlog_fini(struct backlog *in)
 {
     for (size_t i = 0; i < JOB_PRIORITY_COUNT; i++) {
-        const struct intake_class *c = &in->classes[i];
+        const struct backlog_class *c = &in->classes[i];
         PANIC_IF(c->asked || !STAILQ_EMPTY(&c->held) ||
                  !STAILQ_EMPTY(&c->arrived));
     }
     mutex_fini(&in->lock);
 }
 
-void intake_due(struct intake *in, enum job_priority priority, int64_t due_ms)
+void backlog_due(struct backlog *in, enum job_priority priority, int64_t due_ms)
 {
-    struct intake_class *c = &in->classes[priority];
+    struct backlog_class *c = &in->classes[priority];
     mutex_lock(&in->lock);
     if (due_ms < c->due_ms)
         c->due_ms = due_ms;
@@ -45,8 +45,8 @@ void intake_due(struct intake *in, enum job_priority priority, int64_t due_ms)
 static void on_claimed(void *ctx, struct spool_lane lane,
                        struct claim_list *claims, int64_t next_due_ms)
 {
-    struct intake_class *c = ctx;
-    struct intake *in = c->intake;
+    struct backlog_class *c = ctx;
+    struct backlog *in = c->backlog;
     (void)lane;
     mutex_lock(&in->lock);
     STAILQ_CONCAT(&c->arrived, claims);
@@ -55,18 +55,18 @@ static void on_claimed(void *ctx, struct spool_lane lane,
     c->asked = false;
     /*
      * Who is still in the call looks by himself. Under the lock, because the
-     * intake may be gone once it is seen that nothing is asked for.
+     * backlog may be gone once it is seen that nothing is asked for.
      */
     if (!c->calling && in->on_answer != NULL)
         in->on_answer(in->ctx);
     mutex_unlock(&in->lock);
 }
 
-void intake_look(struct intake *in)
+void backlog_look(struct backlog *in)
 {
     mutex_lock(&in->lock);
     for (size_t i = 0; i < JOB_PRIORITY_COUNT; i++) {
-        struct intake_class *c = &in->classes[i];
+        struct backlog_class *c = &in->classes[i];
         struct claim *claim;
         STAILQ_FOREACH (claim, &c->arrived, next) {
             c->held_count++;
@@ -78,9 +78,9 @@ void intake_look(struct intake *in)
     mutex_unlock(&in->lock);
 }
 
-static void ask(struct intake_class *c, size_t limit, int64_t now_real_ms)
+static void ask(struct backlog_class *c, size_t limit, int64_t now_real_ms)
 {
-    struct intake *in = c->intake;
+    struct backlog *in = c->backlog;
     mutex_lock(&in->lock);
     c->asked = true;
     c->calling = true;
@@ -93,13 +93,13 @@ static void ask(struct intake_class *c, size_t limit, int64_t now_real_ms)
     mutex_unlock(&in->lock);
 }
 
-void intake_ask(struct intake *in, bool one, int64_t now_real_ms)
+void backlog_ask(struct backlog *in, bool one, int64_t now_real_ms)
 {
     size_t low = one ? 0 : HOLD_LOW;
-    size_t most = one ? 1 : INTAKE_HOLD_MAX;
+    size_t most = one ? 1 : BACKLOG_HOLD_MAX;
     bool asked = false;
     for (size_t i = 0; i < JOB_PRIORITY_COUNT; i++) {
-        struct intake_class *c = &in->classes[i];
+        struct backlog_class *c = &in->classes[i];
         if (c->known_asked || c->known_due_ms > now_real_ms ||
             c->held_count > low)
             continue;
@@ -107,11 +107,11 @@ void intake_ask(struct intake *in, bool one, int64_t now_real_ms)
         asked = true;
     }
     if (asked)
-        intake_look(in);
+        backlog_look(in);
 }
 
 /* Classes that have claims, or may have before the others are served. */
-static unsigned classes_of(const struct intake *in)
+static unsigned classes_of(const struct backlog *in)
 {
     unsigned classes = 0;
     for (unsigned i = 0; i < JOB_PRIORITY_COUNT; i++)
@@ -120,7 +120,7 @@ static unsigned classes_of(const struct intake *in)
     return classes;
 }
 
-struct claim *intake_next(struct intake *in, enum job_priority *turn)
+struct claim *backlog_next(struct backlog *in, enum job_priority *turn)
 {
     *turn = share_next(&in->share, classes_of(in));
     if (*turn == JOB_PRIORITY_COUNT)
@@ -133,23 +133,23 @@ struct claim *intake_next(struct intake *in, enum job_priority *turn)
     return claim;
 }
 
-void intake_taken(struct intake *in, enum job_priority turn)
+void backlog_taken(struct backlog *in, enum job_priority turn)
 {
     share_used(&in->share, classes_of(in), turn);
     in->classes[turn].held_count--;
 }
 
-void intake_put_back(struct intake *in, enum job_priority turn,
-                     struct claim *claim)
+void backlog_put_back(struct backlog *in, enum job_priority turn,
+                      struct claim *claim)
 {
     STAILQ_INSERT_HEAD(&in->classes[turn].held, claim, next);
 }
 
-void intake_release(struct intake *in, struct str note)
+void backlog_release(struct backlog *in, struct str note)
 {
     int64_t now_ms = clock_real_ms(in->clock);
     for (size_t i = 0; i < JOB_PRIORITY_COUNT; i++) {
-        struct intake_class *c = &in->classes[i];
+        struct backlog_class *c = &in->classes[i];
         struct claim *claim;
         while ((claim = STAILQ_FIRST(&c->held)) != NULL) {
             STAILQ_REMOVE_HEAD(&c->held, next);
@@ -159,18 +159,18 @@ void intake_release(struct intake *in, struct str note)
     }
 }
 
-int64_t intake_due_ms(const struct intake *in)
+int64_t backlog_due_ms(const struct backlog *in)
 {
     int64_t due_ms = SPOOL_NEVER;
     for (size_t i = 0; i < JOB_PRIORITY_COUNT; i++) {
-        const struct intake_class *c = &in->classes[i];
+        const struct backlog_class *c = &in->classes[i];
         if (!c->known_asked && c->known_due_ms < due_ms)
             due_ms = c->known_due_ms;
     }
     return due_ms;
 }
 
-bool intake_is_asking(struct intake *in)
+bool backlog_is_asking(struct backlog *in)
 {
     bool asking = false;
     mutex_lock(&in->lock);

@@ -1,5 +1,5 @@
-#ifndef CONSUMER_INTAKE_H
-#define CONSUMER_INTAKE_H
+#ifndef CONSUMER_BACKLOG_H
+#define CONSUMER_BACKLOG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,18 +14,18 @@
 
 /*
  * The due jobs of one route: asks the spool for them in batches, holds at
- * most INTAKE_HOLD_MAX claims of each priority class and gives them out by
+ * most BACKLOG_HOLD_MAX claims of each priority class and gives them out by
  * their shares.
  *
- * Threads: the scheduler's, but for intake_due() (any) and the spool's
+ * Threads: the scheduler's, but for backlog_due() (any) and the spool's
  * answers. Blocking: short locks only.
  */
-#define INTAKE_HOLD_MAX 64U
+#define BACKLOG_HOLD_MAX 64U
 
-struct intake_class {
-    struct intake *intake;
+struct backlog_class {
+    struct backlog *backlog;
     struct spool_lane lane;
-    struct claim_list arrived; /* guarded by intake->lock, as the next three */
+    struct claim_list arrived; /* guarded by backlog->lock, as the next three */
     int64_t due_ms;            /* real; SPOOL_NEVER: nothing known */
     bool asked;                /* a spool_claim() is under way */
     bool calling;              /* and has not returned yet */
@@ -36,54 +36,55 @@ struct intake_class {
     bool known_asked;
 };
 
-struct intake {
+struct backlog {
     struct spool *spool;
     const struct clock *clock;
     struct mutex lock;
     struct share share;
-    struct intake_class classes[JOB_PRIORITY_COUNT];
+    struct backlog_class classes[JOB_PRIORITY_COUNT];
     /*
      * An answer came after the call had returned: look again. On any thread,
-     * with the intake's lock held: must not block or call back.
+     * with the backlog's lock held: must not block or call back.
      */
     void (*on_answer)(void *ctx);
     void *ctx;
 };
 
 /* All classes count as due until the spool says otherwise. */
-void intake_init(struct intake *in, struct spool *spool,
-                 const struct clock *clock, unsigned route);
+void backlog_init(struct backlog *in, struct spool *spool,
+                  const struct clock *clock, unsigned route);
 
 /* Nothing held, nothing under way. */
-void intake_fini(struct intake *in);
+void backlog_fini(struct backlog *in);
 
 /* A job of this class becomes due at due_ms. Any thread. */
-void intake_due(struct intake *in, enum job_priority priority, int64_t due_ms);
+void backlog_due(struct backlog *in, enum job_priority priority,
+                 int64_t due_ms);
 
 /* Takes over what the spool answered meanwhile. */
-void intake_look(struct intake *in);
+void backlog_look(struct backlog *in);
 
 /* Asks where something is due and little is held: one job a class, or many. */
-void intake_ask(struct intake *in, bool one, int64_t now_real_ms);
+void backlog_ask(struct backlog *in, bool one, int64_t now_real_ms);
 
 /*
  * The claim whose turn it is; the caller puts it somewhere and says so with
- * intake_taken(), or gives it back with intake_put_back(), before the next
+ * backlog_taken(), or gives it back with backlog_put_back(), before the next
  * one. NULL: nothing is held, or the class whose turn it is has been asked
  * for and the answer is still to come.
  */
-struct claim *intake_next(struct intake *in, enum job_priority *turn);
-void intake_taken(struct intake *in, enum job_priority turn);
-void intake_put_back(struct intake *in, enum job_priority turn,
-                     struct claim *claim);
+struct claim *backlog_next(struct backlog *in, enum job_priority *turn);
+void backlog_taken(struct backlog *in, enum job_priority turn);
+void backlog_put_back(struct backlog *in, enum job_priority turn,
+                      struct claim *claim);
 
 /* Releases all claims that are held. */
-void intake_release(struct intake *in, struct str note);
+void backlog_release(struct backlog *in, struct str note);
 
 /* When something not asked for yet is due: real time, or SPOOL_NEVER. */
-int64_t intake_due_ms(const struct intake *in);
+int64_t backlog_due_ms(const struct backlog *in);
 
 /* Whether an answer of the spool is still to come. */
-bool intake_is_asking(struct intake *in);
+bool backlog_is_asking(struct backlog *in);
 
 #endif
