@@ -1,0 +1,328 @@
+"""postriderd as a program: start, limits, hostile clients, log, end."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from harness import DEADLINE_S, binary, wait_until
+from service import PASSWORD, Daemon, Service, mail
+
+# A relay that nobody answers: what these tests look at happens before it.
+NO_RELAY = ('relays = ( { name = "main"; url = "smtps://127.0.0.1:1"; } );\n')
+
+
+def run(*arguments, config=None):
+    """postriderd that is expected to end by itself."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "postrider.conf")
+        if config is not None:
+            pathlib.Path(path).write_text(config, encoding="utf-8")
+            arguments = ("-c", path, *arguments)
+        return subprocess.run([binary("postriderd"), *arguments],
+                              capture_output=True, text=True,
+                              timeout=DEADLINE_S, check=False)
+
+
+def listening(directory):
+    return (f'listen = ( {{ type = "tcp"; port = 0; }},\n'
+            f'           {{ type = "udp"; port = 0; }},\n'
+            f'           {{ type = "unix"; path = "{directory}/sock"; }} );\n')
+
+
+class Start(unittest.TestCase):
+    def test_check_says_that_all_is_well(self):
+        done = run("--check", config=NO_RELAY)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("no problem", done.stdout)
+
+    def test_all_problems_at_once_with_file_and_line(self):
+        done = run("--check", config='relays = ( { name = "main";\n'
+                   'url = "smtps://127.0.0.1:1";\nconections = 4; } );\n'
+                   'queue = { capacity = 0; };\n')
+        self.assertEqual(done.returncode, 78)
+        self.assertRegex(done.stderr, r"postrider\.conf:3: .*conections")
+        self.assertRegex(done.stderr, r"postrider\.conf:4: .*capacity")
+
+    def test_usage_is_64(self):
+        self.assertEqual(run("--nonsense").returncode, 64)
+        self.assertEqual(run("more").returncode, 64)
+
+    def test_a_missing_config_is_named(self):
+        done = run("-c", "/nonexistent/postrider.conf")
+        self.assertEqual(done.returncode, 78)
+        self.assertIn("/nonexistent/postrider.conf", done.stderr)
+
+    def test_a_port_in_use_is_named(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            done = run(config='listen = ( { type = "tcp"; port = '
+                       f'{port}; }} );\n' + NO_RELAY)
+        self.assertEqual(done.returncode, 69)
+        self.assertIn(f"127.0.0.1:{port}", done.stderr)
+
+    def test_a_listener_for_the_world_needs_the_word_insecure(self):
+        world = ('listen = ( { type = "tcp"; address = "0.0.0.0"; port = 0; '
+                 '%s } );\n' + NO_RELAY)
+        done = run("--check", config=world % "")
+        self.assertEqual(done.returncode, 78)
+        self.assertIn("insecure", done.stderr)
+        done = run("--check", config=world % "insecure = true;")
+        self.assertEqual(done.returncode, 0)
+
+    def test_a_stale_socket_is_replaced_and_a_live_one_is_not(self):
+        with tempfile.TemporaryDirectory() as directory:
+            config = listening(directory) + NO_RELAY
+            path = os.path.join(directory, "sock")
+            stale = socket.socket(socket.AF_UNIX)
+            stale.bind(path)
+            stale.close()
+            with Daemon(config, directory) as first:
+                with first.unix() as client:
+                    self.assertTrue(client.ask({"op": "ping"})["ok"])
+                done = subprocess.run(
+                    [binary("postriderd"), "-c", first.path], text=True,
+                    capture_output=True, timeout=DEADLINE_S, check=False)
+                self.assertEqual(done.returncode, 69)
+                self.assertIn(path, done.stderr)
+                with first.unix() as client:
+                    self.assertTrue(client.ask({"op": "ping"})["ok"])
+            self.assertFalse(os.path.exists(path))
+
+    def test_a_file_at_the_sockets_path_is_left_alone(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory, "sock")
+            path.write_text("mine", encoding="utf-8")
+            done = run(config=listening(directory) + NO_RELAY)
+            self.assertEqual(done.returncode, 69)
+            self.assertEqual(path.read_text(encoding="utf-8"), "mine")
+
+
+class Limits(unittest.TestCase):
+    """Full is a clear answer, never growth."""
+
+    def start(self, config):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        daemon = Daemon(listening(directory.name) + NO_RELAY + config,
+                        directory.name)
+        self.addCleanup(daemon.stop)
+        return daemon
+
+    def test_a_full_spool_answers_after_a_bounded_wait(self):
+        daemon = self.start('spool = { max_jobs = 2; };\n'
+                            'limits = { full_wait = "200ms"; };\n')
+        with daemon.tcp() as client, daemon.udp() as datagram:
+            for _ in range(2):
+                self.assertTrue(client.ask(mail())["ok"])
+            start = time.monotonic()
+            refused = client.ask(mail())
+            waited = time.monotonic() - start
+            self.assertEqual((refused["error"], refused["retry"]),
+                             ("spool_full", True))
+            self.assertGreaterEqual(waited, 0.2)
+            at_once = datagram.ask(mail())
+            self.assertEqual((at_once["error"], at_once["retry"]),
+                             ("spool_full", True))
+            self.assertEqual(daemon.stats()["ledger"]["accepted"], 2)
+
+    def test_room_that_comes_in_time_is_used(self):
+        daemon = self.start('spool = { max_jobs = 1; };\n'
+                            'limits = { full_wait = "20s"; };\n')
+        with daemon.tcp() as first, daemon.tcp() as second:
+            job = first.ask(mail())["id"]
+            second.send(mail())
+            cancelled = first.ask({"op": "cancel", "id": job})
+            self.assertTrue(cancelled["ok"], cancelled)
+            self.assertTrue(second.reply()["ok"])
+
+    def test_too_many_connections(self):
+        daemon = self.start("limits = { connections = 3; };\n")
+        clients = [daemon.tcp() for _ in range(3)]
+        for client in clients:
+            self.assertTrue(client.ask({"op": "ping"})["ok"])
+        with daemon.tcp() as extra:
+            self.assertEqual(extra.file.readline()[:1] in (b"{", b""), True)
+            self.assertEqual(extra.file.read(), b"")
+        clients.pop().__exit__()
+        def again():
+            try:
+                with daemon.tcp() as client:
+                    return client.ask({"op": "ping"})["ok"]
+            except (AssertionError, OSError, KeyError):
+                return False
+        wait_until(again, "a place for another connection")
+        for client in clients:
+            client.__exit__()
+
+    def test_a_frame_over_the_limit(self):
+        daemon = self.start('limits = { frame = "64K"; message = "64K"; };\n')
+        for framing in ("lines", "length"):
+            with daemon.tcp(framing) as client:
+                refused = client.ask(mail(text="x" * 70000))
+                self.assertEqual(refused["error"], "too_large")
+                self.assertEqual(client.file.read(), b"")
+
+
+class Hostile(unittest.TestCase):
+    """Nobody harms anybody else."""
+
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+        self.daemon = Daemon(listening(self.directory.name) + NO_RELAY +
+                             'limits = { idle = "1s"; connections = 200; };\n',
+                             self.directory.name)
+        self.addCleanup(self.daemon.stop)
+
+    def others_are_served(self):
+        with self.daemon.tcp() as client:
+            self.assertTrue(client.ask({"op": "ping"})["ok"])
+
+    def test_garbage(self):
+        for data in (b"\x00\x00\x00\x05hello", b"\xff" * 1000, b"{" * 5000,
+                     b"{}\n" * 100, b'{"op":"submit"' + b" " * 10000 + b"\n",
+                     b"GET / HTTP/1.1\r\n\r\n", b"{\xc3\x28}\n",
+                     os.urandom(5000)):
+            with self.daemon.tcp() as client:
+                client.socket.sendall(data)
+                self.others_are_served()
+
+    def test_invalid_json_in_a_line_is_answered_and_the_connection_goes_on(
+            self):
+        with self.daemon.tcp() as client:
+            client.socket.sendall(b'{"op":\n')
+            self.assertEqual(client.reply()["error"], "bad_json")
+            self.assertTrue(client.ask({"op": "ping"})["ok"])
+
+    def test_half_a_frame_is_not_waited_for_for_ever(self):
+        with self.daemon.tcp() as client:
+            client.socket.sendall(b'{"op":"pi')
+            self.others_are_served()
+            rest = client.file.read()
+        self.assertIn(rest[:1], (b"", b"{"))
+
+    def test_a_client_that_never_reads_is_cut_off(self):
+        client = self.daemon.tcp()
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.socket.settimeout(DEADLINE_S)
+        line = b'{"op":"stats"}\n' * 1000
+        with self.assertRaises((ConnectionError, BrokenPipeError)):
+            for _ in range(100000):
+                client.socket.sendall(line)
+        client.__exit__()
+        self.others_are_served()
+
+    def test_a_hundred_silent_ones_and_memory_stays_small(self):
+        silent = [self.daemon.tcp() for _ in range(100)]
+        for client in silent:
+            # Announces 32 MiB and sends a little of it.
+            client.socket.sendall(b"\x01\xff\xff\xff" + b"x" * 10000)
+        self.others_are_served()
+        status = pathlib.Path(f"/proc/{self.daemon.pid}/status").read_text()
+        rss_kib = int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+        if not os.environ.get("POSTRIDER_SANITIZE"):
+            self.assertLess(rss_kib, 64 * 1024)
+        for client in silent:
+            client.__exit__()
+
+    def test_datagrams_of_garbage(self):
+        with self.daemon.udp() as client:
+            for data in (b"", b"x", b"{", os.urandom(2000), b"x" * 60000):
+                client.socket.send(data)
+            client.socket.send(json.dumps({"op": "ping",
+                                           "ref": "me"}).encode())
+            for _ in range(6):
+                answer = json.loads(client.socket.recv(65535))
+                if answer.get("ref") == "me":
+                    break
+            self.assertTrue(answer["ok"])
+
+
+class Log(unittest.TestCase):
+    def test_no_secret_and_no_content_is_ever_logged(self):
+        with Service(config='log = { level = "debug"; };') as service:
+            with service.tcp() as client:
+                job = client.ask(mail(subject="subject-not-for-the-log",
+                                      text="body-not-for-the-log"))["id"]
+                service.settled(job)
+            service.daemon.stop()
+            log = service.log()
+            self.assertIn(job, log)
+            for secret in (PASSWORD, "very-secret", "not-for-the-log"):
+                self.assertNotIn(secret, log)
+
+    def test_each_event_is_one_line_of_keys_and_values(self):
+        with Service() as service:
+            with service.tcp() as client:
+                job = client.ask(mail())["id"]
+                service.settled(job)
+            service.daemon.stop()
+            for line in service.daemon.written["stderr"]:
+                self.assertRegex(line, r'^\S+ (error|warning|info|debug) '
+                                 r'event=[a-z_.]+( [a-z_0-9]+=("(\\.|[^"\\])*"'
+                                 r'|[^ "]+))*$')
+            events = [re.search(r"event=(\S+)", line).group(1) for line in
+                      service.daemon.written["stderr"] if f"job={job}" in line]
+            self.assertEqual(events, ["job.accepted", "job.delivered"])
+
+
+class End(unittest.TestCase):
+    def test_sigterm_finishes_what_was_accepted(self):
+        with Service(sink=["--latency", "20"],
+                     relay="connections = 2;") as service:
+            with service.tcp() as client:
+                answers = client.ask_all([mail(subject=str(n))
+                                          for n in range(40)])
+            self.assertTrue(all(a["ok"] for a in answers))
+            self.assertEqual(service.daemon.stop(), 0)
+            self.assertEqual(service.sink.summary()["messages"], 40)
+            self.assertIn("event=stopped", service.log())
+
+    def test_new_work_is_refused_while_draining(self):
+        with Service(sink=["--fault", "final:delay=1s"]) as service:
+            with service.tcp() as client:
+                job = client.ask(mail())["id"]
+                wait_until(lambda: service.status(job)["state"] == "active",
+                           "the attempt")
+                service.daemon.send(signal.SIGTERM)
+                service.wait_log("event=draining")
+                refused = client.ask(mail())
+                self.assertEqual((refused["error"], refused["retry"]),
+                                 ("shutting_down", True))
+            self.assertEqual(service.daemon.stop(), 0)
+            self.assertEqual(service.sink.summary()["messages"], 1)
+
+    def test_the_deadline_of_the_drain_holds(self):
+        with Service(sink=["--fault", "final:stall"],
+                     config='shutdown = { drain = "300ms"; };') as service:
+            with service.tcp() as client:
+                job = client.ask(mail())["id"]
+                wait_until(lambda: service.status(job)["state"] == "active",
+                           "the attempt")
+            start = time.monotonic()
+            self.assertEqual(service.daemon.stop(), 0)
+            self.assertLess(time.monotonic() - start, 10)
+            self.assertIn("event=daemon.jobs_lost", service.log())
+
+    def test_a_second_sigterm_ends_at_once(self):
+        with Service(sink=["--fault", "final:stall"]) as service:
+            with service.tcp() as client:
+                job = client.ask(mail())["id"]
+                wait_until(lambda: service.status(job)["state"] == "active",
+                           "the attempt")
+            service.daemon.send(signal.SIGTERM)
+            service.wait_log("event=draining")
+            start = time.monotonic()
+            self.assertEqual(service.daemon.stop(), 0)
+            self.assertLess(time.monotonic() - start, 10)
+
+
+if __name__ == "__main__":
+    unittest.main()
