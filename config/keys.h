@@ -27,15 +27,15 @@ enum key_type {
 
 struct key {
     const char *path; /* "retry.first"; "hostname" at the top */
-    enum key_type type;
-    int64_t min; /* number, bytes, milliseconds; bytes of a text */
+    int64_t min;      /* number, bytes, milliseconds; bytes of a text */
     int64_t max;
     const char *standard; /* as in a config; NULL: none */
     const char *choices;  /* of KEY_CHOICE, between blanks */
     const char *later;    /* a choice that will come, refused by name */
-    bool required;
-    size_t offset; /* in the section's draft */
+    size_t offset;        /* in the section's draft */
     const char *help;
+    enum key_type type;
+    bool required;
 };
 
 struct key_section {

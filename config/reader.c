@@ -108,7 +108,7 @@ void *reader_list(struct reader *r, const config_setting_t *root,
                            section);
             continue;
         }
-        memcpy(draft, &e, sizeof(e));
+        *(const config_setting_t **)(void *)draft = e;
         reader_group(r, e, str_from(section), draft);
         ++*count;
     }

@@ -52,15 +52,15 @@ const struct source_line *source_at(const struct source *s, unsigned line)
 char *source_beside(const char *file, struct str name)
 {
     const char *slash = strrchr(file, '/');
-    if (slash == NULL || (name.len > 0 && name.data[0] == '/'))
+    if (slash == NULL || str_starts(name, STR("/")))
         return mem_strdup(name);
-    size_t folder = (size_t)(slash - file) + 1;
-    char *path = mem_alloc(folder + name.len + 1);
-    memcpy(path, file, folder);
-    if (name.len > 0)
-        memcpy(path + folder, name.data, name.len);
-    path[folder + name.len] = '\0';
-    return path;
+    struct buf path;
+    size_t len = (size_t)(slash - file) + 1;
+    buf_init(&path, len + name.len + 1);
+    buf_add(&path, file, len);
+    buf_add_str(&path, name);
+    buf_add_char(&path, '\0');
+    return buf_take(&path, &len);
 }
 
 static const char *keep_file_name(struct source *s, char *name)
@@ -89,7 +89,9 @@ static unsigned here(const struct scan *c)
 static char peek(const struct scan *c, size_t ahead)
 {
     size_t at = c->at + ahead;
-    return at < c->data.len ? c->data.data[at] : '\0';
+    if (at >= c->data.len)
+        return '\0';
+    return c->data.data[at];
 }
 
 /* Copies len bytes to the text, keeping the list of lines in step. */

@@ -30,6 +30,7 @@ void mailbox_post(struct mailbox *m, struct mailbox_item *item)
     mutex_unlock(&m->lock);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the nesting is STAILQ_CONCAT's */
 bool mailbox_take(struct mailbox *m, struct mailbox_list *out)
 {
     STAILQ_INIT(out);

@@ -229,7 +229,7 @@ static enum err_code clear_stale(const char *path,
 enum err_code net_listen_unix(const char *path, mode_t mode, int *fd,
                               struct err *err)
 {
-    struct net_address address;
+    struct net_address address = {.len = 0};
     int s = -1;
     enum err_code code = net_address_unix(path, &address, err);
     if (code == ERR_NONE)
@@ -321,7 +321,7 @@ enum err_code net_connect_tcp(struct str host, unsigned port, int timeout_ms,
 
 enum err_code net_connect_unix(const char *path, int *fd, struct err *err)
 {
-    struct net_address address;
+    struct net_address address = {.len = 0};
     enum err_code code = net_address_unix(path, &address, err);
     if (code != ERR_NONE)
         return code;

@@ -4,7 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes nobody can guess. Threads: any, and any process. Panics if the kernel has none. */
+/*
+ * Bytes nobody can guess. Threads: any, and any process. Panics if the kernel
+ * has none.
+ */
 void random_secure(void *out, size_t len);
 
 /*

@@ -70,7 +70,9 @@ static inline bool ascii_is_alpha(char c)
 
 static inline char ascii_lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+    if (c >= 'A' && c <= 'Z')
+        return (char)(c | 0x20);
+    return c;
 }
 
 /* 0..15, or -1 for what is no hexadecimal digit. */

@@ -9,7 +9,7 @@ struct unit {
 };
 
 static const struct unit duration_units[] = {
-    {{"ms", 2}, 1},      {{"s", 1}, 1000},           {{"m", 1}, 60 * 1000},
+    {{"ms", 2}, 1},      {{"s", 1}, 1000},           {{"m", 1}, 60000},
     {{"h", 1}, 3600000}, {{"d", 1}, 24LL * 3600000},
 };
 
@@ -114,7 +114,7 @@ enum err_code timetext_parse_rfc3339(struct str s, int64_t *real_ms)
                     .tm_hour = hour,
                     .tm_min = minute,
                     .tm_sec = second == 60 ? 59 : second};
-    int64_t value = ((int64_t)timegm(&tm) - offset_min * 60) * 1000 + ms;
+    int64_t value = ((int64_t)timegm(&tm) - offset_min * 60LL) * 1000 + ms;
     if (value < 0 || value > REAL_MAX_MS)
         return ERR_INVALID;
     *real_ms = value;
