@@ -4,7 +4,7 @@
 #include "core/panic.h"
 #include "queue/spool_memory.h"
 
-/* Jobs claimed in one go under the lock. */
+/* Jobs looked at in one go under the lock. */
 #define CLAIM_BATCH 64
 
 /* ---- accept ---- */
@@ -110,15 +110,16 @@ void spool_memory_accept(struct spool *spool, struct job *job,
 
 /* ---- claim ---- */
 
-/* Returns how many it looked at: at most max. */
-static size_t claim_locked(struct spool_memory *m, struct spool_lane_heap *lane,
-                           size_t max, int64_t now_ms,
-                           struct claim_list *claims)
+/* Part of them; *limit goes down. False when no more is due. */
+static bool claim_locked(struct spool_memory *m, struct spool_lane_heap *lane,
+                         size_t *limit, int64_t now_ms,
+                         struct claim_list *claims)
 {
-    size_t seen = 0;
-    for (; seen < max; seen++) {
+    bool more = true;
+    for (size_t seen = 0; seen<CLAIM_BATCH && * limit> 0; seen++) {
         struct heap_item *item = heap_peek(&lane->due);
-        if (item == NULL || item->key > now_ms)
+        more = item != NULL && item->key <= now_ms;
+        if (!more)
             break;
         heap_remove(&lane->due, item);
         struct spool_live *live = CONTAINER_OF(item, struct spool_live, due);
@@ -128,10 +129,11 @@ static size_t claim_locked(struct spool_memory *m, struct spool_lane_heap *lane,
                           NULL);
         struct claim *claim = spool_live_claim(live);
         STAILQ_INSERT_TAIL(claims, claim, next);
+        (*limit)--;
     }
     const struct heap_item *next = heap_peek(&lane->due);
     lane->known_ms = next == NULL ? SPOOL_NEVER : next->key;
-    return seen;
+    return more;
 }
 
 void spool_memory_claim(struct spool *spool, struct spool_lane lane,
@@ -144,16 +146,13 @@ void spool_memory_claim(struct spool *spool, struct spool_lane lane,
         &m->lanes[lane.route * JOB_PRIORITY_COUNT + (unsigned)lane.priority];
     struct claim_list claims = STAILQ_HEAD_INITIALIZER(claims);
     int64_t next_ms;
-    size_t max;
-    size_t seen;
+    bool more;
     do {
-        max = limit < CLAIM_BATCH ? limit : CLAIM_BATCH;
         mutex_lock(&m->lock);
-        seen = claim_locked(m, heap, max, now_ms, &claims);
+        more = claim_locked(m, heap, &limit, now_ms, &claims);
         next_ms = heap->known_ms;
         mutex_unlock(&m->lock);
-        limit -= seen;
-    } while (limit > 0 && seen == max);
+    } while (limit > 0 && more);
     fn(ctx, lane, &claims, next_ms);
 }
 

@@ -1,0 +1,95 @@
+#ifndef TESTS_UNIT_QUEUE_SPOOLS_H
+#define TESTS_UNIT_QUEUE_SPOOLS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/clock.h"
+#include "queue/spool.h"
+
+/*
+ * A memory spool with a clock that stands still, and its requests as plain
+ * calls: the memory backend completes them before they return. Two routes,
+ * "default" and "other".
+ */
+#define START_MS INT64_C(1000000)
+#define DAY_MS   INT64_C(86400000)
+
+struct fake_clock {
+    struct clock clock;
+    atomic_int_least64_t now_ms;
+};
+
+void fake_clock_init(struct fake_clock *fake);
+
+struct due_call {
+    struct spool_lane lane;
+    int64_t due_ms;
+};
+
+struct spooled {
+    struct spool *spool;
+    struct fake_clock fake;
+    struct spool_options options;
+    struct due_call due[64]; /* the first of them */
+    unsigned due_count;
+    unsigned room_count;
+};
+
+/* change, if not NULL, alters the default options. */
+void spooled_open(struct spooled *s, void (*change)(struct spool_options *o));
+void spooled_close(struct spooled *s);
+void spooled_tick(struct spooled *s, int64_t ms);
+
+#define LANE_HIGH   ((struct spool_lane){0, JOB_PRIORITY_HIGH})
+#define LANE_NORMAL ((struct spool_lane){0, JOB_PRIORITY_NORMAL})
+#define LANE_LOW    ((struct spool_lane){0, JOB_PRIORITY_LOW})
+#define LANE_OTHER  ((struct spool_lane){1, JOB_PRIORITY_NORMAL})
+
+/* For client "app", to so many recipients, with a body of 100 bytes. */
+struct job *a_job(struct spooled *s, size_t recipients);
+
+/* Accepts and unrefs. */
+struct spool_accepted spooled_accept(struct spooled *s, struct job *job);
+
+/* The same for a job that must be accepted; returns its id. */
+struct id spooled_put(struct spooled *s, struct job *job);
+struct id spooled_put_one(struct spooled *s);
+
+/* NULL when nothing is due now. */
+struct claim *spooled_claim(struct spooled *s, struct spool_lane lane);
+int64_t spooled_next_due(struct spooled *s, struct spool_lane lane);
+
+/* All recipients that are pending in the claim get this state and reply. */
+struct spool_settled spooled_settle(struct spooled *s, struct claim *claim,
+                                    enum recipient_state state,
+                                    enum settle_rest rest,
+                                    int64_t next_attempt_ms);
+
+/* claim, start and settle as delivered. */
+void spooled_deliver(struct spooled *s, struct spool_lane lane);
+
+/* To be destroyed; NULL: not found. */
+struct spool_status *spooled_find(struct spooled *s, const struct id *id,
+                                  const char *client);
+/* JOB_STATE_COUNT: not found. */
+enum job_state spooled_state(struct spooled *s, const struct id *id);
+
+/* state may be NULL. */
+bool spooled_cancel(struct spooled *s, const struct id *id, const char *client,
+                    enum job_state *state);
+
+struct expired {
+    struct spool_expired jobs[256];
+    size_t count;
+    int64_t next_ms;
+};
+
+struct expired spooled_expire(struct spooled *s, size_t limit);
+
+/* Asserts that the ledger adds up. */
+struct spool_stats spooled_stats(struct spooled *s);
+
+#endif

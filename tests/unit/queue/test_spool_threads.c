@@ -1,0 +1,423 @@
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "core/clock.h"
+#include "core/mem.h"
+#include "core/random.h"
+#include "core/thread.h"
+#include "queue/queue.h"
+#include "queue/spool.h"
+
+/*
+ * The spool and the queue as the daemon uses them, from all sides at once:
+ * producers accept and watch, a scheduler that trusts on_due alone claims and
+ * puts, consumers get, settle and release, others cancel, expire and ask.
+ * Each job must end once and each watch be called once, the ledger must add up
+ * at every look, and nothing may be left lying.
+ */
+#define PRODUCERS   2
+#define JOBS_EACH   15000
+#define JOBS        (PRODUCERS * JOBS_EACH)
+#define PATIENCE_MS 120000
+
+struct tracked {
+    struct id id;
+    struct spool_watch watch;
+    atomic_uint calls;  /* of the watch */
+    atomic_uint starts; /* attempts running now: never above one */
+    atomic_uint ends;   /* settlements and cancellations that ended it */
+    atomic_bool ready;  /* id may be read */
+    bool unwatched;
+};
+
+struct town {
+    struct spool *spool;
+    struct queue *queue;
+    struct clock clock;
+    struct tracked *jobs;
+    atomic_uint wrong;
+    atomic_bool done;
+
+    struct mutex lock;
+    struct cond due;
+    int64_t next_ms; /* guarded by lock: earliest told since asking */
+};
+
+struct actor {
+    struct town *town;
+    struct thread thread;
+    unsigned index;
+};
+
+static void wrong_if(struct town *town, bool condition)
+{
+    if (condition)
+        atomic_fetch_add(&town->wrong, 1);
+}
+
+/* cond_wait_until() wants monotonic time: here real time is the same. */
+static int64_t one_time(const struct clock *clock)
+{
+    (void)clock;
+    return clock_mono_ms(clock_system());
+}
+
+/* ---- producers ---- */
+
+static void told(void *ctx, struct spool_status *status, bool cancelled)
+{
+    struct tracked *t = ctx;
+    (void)cancelled;
+    atomic_fetch_add(&t->calls, 1);
+    spool_status_destroy(status);
+}
+
+static struct job *make_job(struct town *town, struct random *random,
+                            size_t number)
+{
+    struct job *job = job_new();
+    int64_t now_ms = one_time(NULL);
+    id_new(&job->id, now_ms);
+    job->client = mem_strdup(STR("app"));
+    job->route = mem_strdup(STR("default"));
+    job->priority = JOB_PRIORITY_NORMAL;
+    job->created_ms = now_ms;
+    job->sender = mem_strdup(STR("from@example.org"));
+    job->recipients = mem_calloc(1, sizeof(char *));
+    job->recipient_count = 1;
+    job->recipients[0] = mem_strdup(STR("to@example.org"));
+    job->tag = mem_calloc(1, 16);
+    (void)snprintf(job->tag, 16, "%zu", number);
+    job->body = body_from_memory(mem_calloc(1, 64), 64);
+    if (random_below(random, 8) == 0)
+        job->send_at_ms = now_ms + (int64_t)random_below(random, 5);
+    if (random_below(random, 8) == 0)
+        job->expires_at_ms = now_ms + 1 + (int64_t)random_below(random, 20);
+    if (random_below(random, 8) == 0) {
+        job->key = mem_strdup(STR("one"));
+        job->key[0] = (char)('a' + random_below(random, 20));
+    }
+    town->jobs[number].id = job->id;
+    return job;
+}
+
+static void keep_answer(void *ctx, const struct spool_accepted *accepted)
+{
+    *(enum spool_answer *)ctx = accepted->answer;
+}
+
+static void produce(void *arg)
+{
+    struct actor *me = arg;
+    struct town *town = me->town;
+    struct random random;
+    random_init(&random, me->index);
+    for (unsigned i = 0; i < JOBS_EACH; i++) {
+        struct tracked *t = &town->jobs[me->index * JOBS_EACH + i];
+        struct job *job = make_job(town, &random, me->index * JOBS_EACH + i);
+        enum spool_answer answer = SPOOL_ERROR;
+        for (;;) {
+            spool_accept(town->spool, job, keep_answer, &answer);
+            if (answer != SPOOL_FULL)
+                break;
+            (void)sched_yield();
+        }
+        job_unref(job);
+        wrong_if(town, answer == SPOOL_ERROR);
+        spool_watch(town->spool, &t->id, "app", &t->watch, told, t);
+        atomic_store(&t->ready, true);
+        if (random_below(&random, 4) == 0)
+            t->unwatched = spool_unwatch(town->spool, &t->watch);
+        if (answer != SPOOL_ACCEPTED) /* no such job: told at once */
+            wrong_if(town, t->unwatched || atomic_load(&t->calls) != 1);
+    }
+}
+
+/* ---- scheduler ---- */
+
+static void on_due(void *ctx, struct spool_lane lane, int64_t due_ms)
+{
+    struct town *town = ctx;
+    (void)lane;
+    mutex_lock(&town->lock);
+    if (due_ms < town->next_ms) {
+        town->next_ms = due_ms;
+        cond_signal(&town->due);
+    }
+    mutex_unlock(&town->lock);
+}
+
+static void pass_on(void *ctx, struct spool_lane lane,
+                    struct claim_list *claims, int64_t next_due_ms)
+{
+    struct town *town = ctx;
+    struct claim *claim;
+    on_due(ctx, lane, next_due_ms);
+    while ((claim = STAILQ_FIRST(claims)) != NULL) {
+        STAILQ_REMOVE_HEAD(claims, next);
+        if (queue_put(town->queue, 0, claim) != ERR_NONE) {
+            wrong_if(town, true);
+            spool_release(town->spool, claim, 0, STR(""));
+        }
+    }
+}
+
+static void schedule(void *arg)
+{
+    struct actor *me = arg;
+    struct town *town = me->town;
+    const struct spool_lane lane = {0, JOB_PRIORITY_NORMAL};
+    while (!atomic_load(&town->done)) {
+        mutex_lock(&town->lock);
+        town->next_ms = SPOOL_NEVER;
+        mutex_unlock(&town->lock);
+        spool_claim(town->spool, lane, 20, one_time(NULL), pass_on, town);
+        mutex_lock(&town->lock);
+        while (town->next_ms > one_time(NULL) && !atomic_load(&town->done)) {
+            if (town->next_ms == SPOOL_NEVER)
+                cond_wait(&town->due, &town->lock);
+            else
+                (void)!cond_wait_until(&town->due, &town->lock, town->next_ms);
+        }
+        mutex_unlock(&town->lock);
+    }
+}
+
+/* ---- consumers ---- */
+
+static struct tracked *tracked_of(struct town *town, const struct claim *claim)
+{
+    unsigned long long number = JOBS;
+    if (!str_to_u64(str_from(claim->job->tag), JOBS - 1, &number))
+        wrong_if(town, true);
+    return &town->jobs[number % JOBS];
+}
+
+static void count_end(void *ctx, const struct spool_settled *settled)
+{
+    struct tracked *t = ctx;
+    if (job_state_is_settled(settled->state))
+        atomic_fetch_add(&t->ends, 1);
+}
+
+static void attempt(struct town *town, struct claim *claim,
+                    struct random *random)
+{
+    struct tracked *t = tracked_of(town, claim);
+    unsigned char byte;
+    size_t got;
+    if (!claim_start(claim)) {
+        wrong_if(town, claim_size_bytes(claim) < 64);
+        spool_release(town->spool, claim, 0, STR(""));
+        return;
+    }
+    wrong_if(town, atomic_fetch_add(&t->starts, 1) != 0);
+    wrong_if(town, atomic_load(&t->ends) != 0);
+    wrong_if(town, body_read(claim->job->body, 63, &byte, 1, &got) != ERR_NONE);
+    uint64_t what = random_below(random, 8);
+    atomic_fetch_sub(&t->starts, 1);
+    if (what == 0) {
+        spool_release(town->spool, claim,
+                      one_time(NULL) + (int64_t)random_below(random, 3),
+                      STR("released"));
+        return;
+    }
+    const struct settle_recipient said = {0,
+                                          what == 1   ? RECIPIENT_DEFERRED
+                                          : what == 2 ? RECIPIENT_FAILED
+                                                      : RECIPIENT_DELIVERED,
+                                          STR("250 words")};
+    const struct settlement settlement = {
+        .recipients = &said,
+        .count = 1,
+        .relay = STR("main"),
+        .at_ms = one_time(NULL),
+        .rest = SETTLE_REST_RETRY,
+        .next_attempt_ms = one_time(NULL) + (int64_t)random_below(random, 3)};
+    spool_settle(town->spool, claim, &settlement, count_end, t);
+}
+
+static void consume(void *arg)
+{
+    struct actor *me = arg;
+    struct random random;
+    struct claim *claim;
+    random_init(&random, 100 + me->index);
+    while (queue_get(me->town->queue, QUEUE_ALL_LANES, &claim) == ERR_NONE)
+        attempt(me->town, claim, &random);
+}
+
+/* ---- those who interfere ---- */
+
+static void count_cancelled(void *ctx, struct spool_status *status,
+                            bool cancelled)
+{
+    struct tracked *t = ctx;
+    if (cancelled)
+        atomic_fetch_add(&t->ends, 1);
+    spool_status_destroy(status);
+}
+
+static void drop_status(void *ctx, struct spool_status *status, bool cancelled)
+{
+    (void)ctx;
+    (void)cancelled;
+    spool_status_destroy(status);
+}
+
+static void interfere(void *arg)
+{
+    struct actor *me = arg;
+    struct town *town = me->town;
+    struct random random;
+    random_init(&random, 200);
+    while (!atomic_load(&town->done)) {
+        struct tracked *t = &town->jobs[random_below(&random, JOBS)];
+        if (atomic_load(&t->ready)) {
+            if (random_below(&random, 8) == 0)
+                spool_cancel(town->spool, &t->id, "app", count_cancelled, t);
+            else
+                spool_find(town->spool, &t->id, "app", drop_status, NULL);
+        }
+        (void)sched_yield();
+    }
+}
+
+static void count_expired(void *ctx, const struct spool_expired *expired,
+                          size_t count, int64_t next_ms)
+{
+    (void)expired;
+    (void)next_ms;
+    *(size_t *)ctx += count;
+}
+
+static bool ledger_adds_up(const struct spool_stats *n)
+{
+    return n->accepted == n->delivered + n->failed + n->expired + n->cancelled +
+                              n->waiting + n->active + n->held;
+}
+
+static void keep_house(void *arg)
+{
+    struct actor *me = arg;
+    struct town *town = me->town;
+    size_t expired = 0;
+    while (!atomic_load(&town->done)) {
+        struct spool_stats n;
+        spool_expire(town->spool, one_time(NULL), 10, count_expired, &expired);
+        spool_stats(town->spool, &n);
+        wrong_if(town, !ledger_adds_up(&n));
+        (void)poll(NULL, 0, 1);
+    }
+}
+
+/* ---- the run ---- */
+
+static void open_town(struct town *town)
+{
+    static const char *const routes[] = {"default"};
+    const struct spool_options options = {
+        .routes = routes,
+        .route_count = 1,
+        .max_jobs = 500,
+        .max_bytes = 100000000,
+        .history_keep_ms = 60000,
+        .history_max_jobs = 2000,
+        .key_window_ms = 5,
+        .key_max = 10,
+        .clock = &town->clock,
+        .on_due = on_due,
+        .ctx = town,
+    };
+    const struct queue_options queue_options = {
+        .capacity = 50, .max_bytes = 1000000, .lanes = 1};
+    town->clock = (struct clock){one_time, one_time};
+    town->next_ms = SPOOL_NEVER;
+    town->jobs = mem_calloc(JOBS, sizeof(*town->jobs));
+    mutex_init(&town->lock);
+    cond_init(&town->due);
+    assert_int_equal(spool_create_memory(&town->spool, &options, NULL),
+                     ERR_NONE);
+    assert_int_equal(queue_create(&town->queue, &queue_options, NULL),
+                     ERR_NONE);
+}
+
+static void wait_until_all_is_settled(struct town *town)
+{
+    int64_t until_ms = one_time(NULL) + PATIENCE_MS;
+    struct spool_stats n;
+    do {
+        assert_true(one_time(NULL) < until_ms);
+        (void)poll(NULL, 0, 5);
+        spool_stats(town->spool, &n);
+    } while (n.waiting + n.active + n.held > 0);
+}
+
+static void check_all(struct town *town)
+{
+    struct spool_stats n;
+    int64_t ends = 0;
+    spool_stats(town->spool, &n);
+    assert_true(ledger_adds_up(&n));
+    assert_true(n.delivered > JOBS / 4);
+    assert_true(n.cancelled > 0);
+    assert_int_equal(n.bytes, 0);
+    assert_int_equal(atomic_load(&town->wrong), 0);
+    for (size_t i = 0; i < JOBS; i++) {
+        const struct tracked *t = &town->jobs[i];
+        assert_int_equal(atomic_load(&t->calls), t->unwatched ? 0 : 1);
+        assert_in_range(atomic_load(&t->ends), 0, 1);
+        ends += atomic_load(&t->ends);
+    }
+    assert_int_equal(ends, n.delivered + n.failed + n.cancelled);
+}
+
+static void every_job_ends_once_whoever_interferes(void **state)
+{
+    static const thread_fn roles[] = {produce,  produce,   consume,   consume,
+                                      schedule, interfere, keep_house};
+    enum { ACTORS = sizeof(roles) / sizeof(roles[0]) };
+    struct actor actors[ACTORS] = {{.index = 0}};
+    struct town town = {.queue = NULL};
+    (void)state;
+    open_town(&town);
+    for (unsigned i = 0; i < ACTORS; i++) {
+        actors[i].town = &town;
+        actors[i].index = i;
+        assert_int_equal(thread_start(&actors[i].thread, "actor", roles[i],
+                                      &actors[i], NULL),
+                         ERR_NONE);
+    }
+    for (unsigned i = 0; i < PRODUCERS; i++)
+        thread_join(&actors[i].thread);
+    wait_until_all_is_settled(&town);
+    queue_close(town.queue);
+    mutex_lock(&town.lock);
+    atomic_store(&town.done, true);
+    cond_broadcast(&town.due);
+    mutex_unlock(&town.lock);
+    for (unsigned i = PRODUCERS; i < ACTORS; i++)
+        thread_join(&actors[i].thread);
+    check_all(&town);
+    queue_destroy(town.queue);
+    spool_destroy(town.spool);
+    cond_fini(&town.due);
+    mutex_fini(&town.lock);
+    mem_free(town.jobs);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_job_ends_once_whoever_interferes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
