@@ -318,7 +318,9 @@ class Relays(unittest.TestCase):
             self.assertEqual(states, {"dead": "backing_off", "main": "ready"})
 
     def test_a_silent_relay_does_not_stop_another_routes_jobs(self):
-        with Service(silent_relay=True) as service, service.tcp() as client:
+        with Service(silent_relay=True,
+                     config='shutdown = { drain = "1s"; };') as service, \
+                service.tcp() as client:
             stuck = client.ask_all([dict(mail(), route="silent")
                                     for _ in range(200)])
             fine = client.ask_all([mail() for _ in range(50)])
