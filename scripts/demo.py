@@ -190,8 +190,7 @@ relays = (
                       f"{shorten(r.get('reply') or '', 42)}")
 
     def received(self):
-        files = sorted(p for p in (self.dir / "mail").rglob("*")
-                       if p.is_file() and "tmp" not in p.parts)
+        files = sorted((self.dir / "mail" / "new").iterdir())
         for path in files:
             with path.open("rb") as f:
                 message = email.message_from_binary_file(
@@ -201,17 +200,21 @@ relays = (
             names = [p.get_filename() for p in message.walk()
                      if p.get_filename()]
             print(f"  {paint(message['Subject'], '36')}")
-            print(f"    From: {message['From']}   To: "
-                  f"{shorten(str(message['To']), 44)}")
-            print("    " + ", ".join(parts + names) +
-                  ("" if message["Bcc"] is None else "   BCC IS VISIBLE!"))
+            for name in ("From", "To"):
+                print(f"    {name:9} {shorten(str(message[name]), 64)}")
+            print(f"    parts     {', '.join(parts + names)}")
+            print("    envelope  " + shorten(", ".join(
+                message.get_all("X-Envelope-To")), 64))
         return len(files)
 
     def run(self):
         started = time.monotonic()
         heading("1. A relay that swallows mail, and the daemon")
-        print("  " + shorten(self.start_sink().ready))
-        print("  " + shorten(self.start_daemon().ready))
+        print("  postrider-sink  " + self.start_sink().ready)
+        ready = self.start_daemon().ready
+        print("  postriderd      " +
+              "\n                  ".join(re.search(
+                  r'listen="?([^" ]+)', ready).group(1).split(",")))
         heading("2. Four doors: what the applications were answered")
         self.by_tcp()
         self.by_udp()
