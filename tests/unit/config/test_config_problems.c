@@ -220,6 +220,14 @@ static const struct bad bad_files[] = {
      {{"main.conf:2:", "capacity: the number is outside", "2147483647"}}},
     {LOADED_RELAYS "queue = { capacity = 4294967301; };\n",
      {{"main.conf:2:", "capacity: the number is outside", NULL}}},
+    {LOADED_RELAYS "queue = { capacity = 2147483648; };\n",
+     {{"main.conf:2:", "capacity: the number is outside", NULL}}},
+    {LOADED_RELAYS "queue = { capacity = 2147483647; };\n",
+     {{"main.conf:2:", "queue.capacity is out of range", NULL}}},
+    {LOADED_RELAYS "queue = { capacity = -2147483648; };\n",
+     {{"main.conf:2:", "queue.capacity is out of range", NULL}}},
+    {LOADED_RELAYS "queue = { capacity = 0x80000000; };\n",
+     {{"main.conf:2:", "capacity: the number is outside", NULL}}},
     {LOADED_RELAYS "queue = { capacity = -4294967295; };\n",
      {{"main.conf:2:", "capacity: the number is outside", NULL}}},
     {LOADED_RELAYS "queue = { capacity = 0x100000005; };\n",
@@ -258,6 +266,9 @@ static const struct bad bad_files[] = {
      {{"main.conf:2:", "on a line of its own", NULL}}},
     {LOADED_RELAYS "@include \"syntax.conf\"\nhostname = \"a\";\n",
      {{"syntax.conf:2:", "syntax error", NULL}}},
+    {LOADED_RELAYS "@include \"line.conf\" bogus_key = 1;\nother_key = 2;\n",
+     {{"main.conf:2:", "unknown key bogus_key", NULL},
+      {"main.conf:3:", "unknown key other_key", NULL}}},
     {LOADED_RELAYS "@include \"pipe\"\n",
      {{"main.conf:2:", "pipe is no plain file", NULL}}},
     {LOADED_RELAYS "@include \"nul.conf\"\n",
@@ -271,11 +282,13 @@ static int open_folder(void **state)
                           "nonsense = 1; } );";
     const char loop[] = "@include \"loop.conf\"\n";
     const char syntax[] = "\nqueue = [;\n";
+    const char line[] = "hostname = \"a\";\n\n";
     const char nul[] = "\nlog = {\0};\n";
     scratch_open(&scratch);
     (void)scratch_write(&scratch, "relays.conf", relays, strlen(relays), 0600);
     (void)scratch_write(&scratch, "loop.conf", loop, strlen(loop), 0600);
     (void)scratch_write(&scratch, "syntax.conf", syntax, strlen(syntax), 0600);
+    (void)scratch_write(&scratch, "line.conf", line, strlen(line), 0600);
     (void)scratch_write(&scratch, "nul.conf", nul, sizeof(nul) - 1, 0600);
     (void)scratch_write(&scratch, "good.password", "pw\n", 3, 0600);
     (void)scratch_write(&scratch, "open.password", "pw\n", 3, 0604);
