@@ -217,6 +217,11 @@ static void answer_conflict(struct request *r)
 
 static void answer_error(struct request *r)
 {
+    if (r->accepted.err.code == ERR_TOO_LARGE) {
+        let_go(r);
+        request_refuse_word(r, REFUSAL_TOO_LARGE, r->accepted.err.text);
+        return;
+    }
     log_event(LOG_LEVEL_ERROR, "spool.failed",
               LOG_TEXT("error", r->accepted.err.text));
     let_go(r);
