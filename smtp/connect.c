@@ -204,19 +204,29 @@ enum err_code smtp_connect_start(struct smtp_connect *c,
     return ERR_NONE;
 }
 
-static bool info_is_set(const struct smtp_connect *c, CURLINFO info)
+static bool time_is_set(const struct smtp_connect *c, CURLINFO info)
 {
     curl_off_t us = 0;
     return curl_easy_getinfo(c->easy, info, &us) == CURLE_OK && us > 0;
 }
 
+/*
+ * CURLINFO_CONNECT_TIME_T is no sign of TCP: it is set when TLS is done too.
+ */
+static bool has_tcp(const struct smtp_connect *c)
+{
+    long port = 0;
+    return curl_easy_getinfo(c->easy, CURLINFO_LOCAL_PORT, &port) == CURLE_OK &&
+           port > 0;
+}
+
 static enum smtp_reached reached_of(const struct smtp_connect *c)
 {
-    if (info_is_set(c, CURLINFO_APPCONNECT_TIME_T))
+    if (time_is_set(c, CURLINFO_APPCONNECT_TIME_T))
         return SMTP_REACHED_TLS;
-    if (info_is_set(c, CURLINFO_CONNECT_TIME_T))
+    if (has_tcp(c))
         return SMTP_REACHED_TCP;
-    if (info_is_set(c, CURLINFO_NAMELOOKUP_TIME_T))
+    if (time_is_set(c, CURLINFO_NAMELOOKUP_TIME_T))
         return SMTP_REACHED_ADDRESS;
     return SMTP_REACHED_NOTHING;
 }
