@@ -10,6 +10,9 @@
 #include "core/random.h"
 #include "core/thread.h"
 
+/* An answer that long before a connect began still shows that it works. */
+#define WORKED_LATELY_MS 10000
+
 struct relay_state {
     const char *name;
     struct mutex lock;
@@ -53,7 +56,7 @@ void relay_states_create(struct relay_states **out,
         mutex_init(&r->lock);
         breaker_init(&r->breaker, limits->backoff_first_ms,
                      limits->backoff_longest_ms);
-        atomic_init(&r->worked_ms, INT64_MIN);
+        atomic_init(&r->worked_ms, INT64_MIN / 2);
         random_init(&r->random, options->seed + i);
         atomic_init(&r->calm, true);
         for (size_t k = 0; k < OUTCOME_COUNT; k++)
@@ -214,13 +217,13 @@ static void keep_error(struct relay_state *r, struct str error)
     r->last_error[len] = '\0';
 }
 
-/* Lock held. Whether others of its sessions answered while this one tried. */
+/* Lock held. Whether others of its sessions work while this one could not. */
 static bool is_crowded(struct relay_state *r, const struct relay_pass *pass)
 {
     return r->breaker.state == BREAKER_READY && !pass->established &&
            r->established > 0 &&
            atomic_load_explicit(&r->worked_ms, memory_order_relaxed) >=
-               pass->asked_ms;
+               pass->asked_ms - WORKED_LATELY_MS;
 }
 
 /* Lock held. */
