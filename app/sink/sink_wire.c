@@ -22,6 +22,7 @@ void sink_wire_die(struct sink_conn *c)
     if (c->phase == SINK_PHASE_DEAD)
         return;
     c->phase = SINK_PHASE_DEAD;
+    sink_log_flush(&io->sink->log);
     (void)close(c->fd);
     sink_loop_cancel(io->loop, &c->timer);
     io->line_bytes -= c->in.bytes + c->out.bytes;

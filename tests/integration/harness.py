@@ -44,6 +44,7 @@ class Program:
 
     def __init__(self, argv, ready, ready_on="stdout", env=None):
         self.argv = argv
+        self.stopped = False
         self.lines = {"stdout": queue.Queue(), "stderr": queue.Queue()}
         self.written = {"stdout": [], "stderr": []}
         self.process = subprocess.Popen(
@@ -95,6 +96,7 @@ class Program:
     def stop(self, number=signal.SIGTERM, deadline_s=DEADLINE_S):
         """Ends the program, by SIGKILL when it does not end in time. Returns
         its status. Nothing when it was stopped before."""
+        self.stopped = True
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
@@ -136,7 +138,11 @@ class Sink(Program):
             argv += ["--write-ca", self.ca]
         if log and "--log" not in options:
             argv += ["--log", self.log_path]
-        super().__init__(argv, lambda line: line.startswith("ready"))
+        try:
+            super().__init__(argv, lambda line: line.startswith("ready"))
+        except BaseException:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
         self.addresses = [part.split("=", 1)
                           for part in self.ready_line.split()[1:]]
 
@@ -175,7 +181,12 @@ class Sink(Program):
         return json.loads(self.written["stdout"][-1])
 
     def __exit__(self, *unused):
+        """A sink that died by itself, or ends badly, fails the test."""
         try:
-            return super().__exit__(*unused)
+            if not self.stopped and self.stop() != 0:
+                raise AssertionError(
+                    f"postrider-sink ended with {self.process.returncode}: "
+                    f"{self.written['stderr'][-20:]}")
+            return False
         finally:
             shutil.rmtree(self.directory, ignore_errors=True)
