@@ -225,7 +225,7 @@ static void what_the_relay_cannot_take_is_rejected_unsent(void **state)
 static void unsafe_addresses_are_refused_at_once(void **state)
 {
     (void)state;
-    static const struct relay_step script[] = {RELAY_HELLO, RELAY_QUIT};
+    static const struct relay_step script[] = {RELAY_HELLO, RELAY_QUIT, END};
     static const char *const good[] = {"a@x"};
     static const char *const bad[] = {"a@x", "b@x>\r\nDATA"};
     struct meeting m;
