@@ -100,6 +100,8 @@ static struct buf *begin_reply(struct request *r)
     if (c == NULL)
         return &r->reply;
     struct buf *out = STAILQ_FIRST(&c->requests) == r ? &c->out : &r->reply;
+    if (pending(c) == 0)
+        c->active_ms = now_ms(c); /* the time to take replies begins */
     framing_begin(&c->framing, out);
     return out;
 }
@@ -357,8 +359,6 @@ void conn_settle(struct conn *c)
     bool reads = c->phase == CONN_LINGERING ||
                  (c->phase == CONN_OPEN && !c->eof && !is_blocked(c));
     poll_for(&c->readable, &c->reads, reads);
-    if (pending(c) > 0 && !c->writes)
-        c->active_ms = now_ms(c); /* its time to take them begins */
     poll_for(&c->writable, &c->writes, pending(c) > 0);
 }
 

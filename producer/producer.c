@@ -34,9 +34,9 @@ struct producer {
     int64_t tick_ms;      /* what tick is set for; TIMERS_NEVER: unset */
 
     struct wake wake; /* room in the spool, drain, stop */
-    atomic_bool drain_asked;
     atomic_bool stop_asked;
     int64_t stop_until_ms; /* written before stop_asked */
+    bool drained;
     bool ending;
     bool serviced; /* service and wake are initialised */
     bool opened;   /* listeners and connections too */
@@ -99,9 +99,9 @@ static void arm_tick(struct producer *p)
 
 static void begin_drain(struct producer *p)
 {
-    if (p->service.draining)
+    if (p->drained)
         return;
-    p->service.draining = true;
+    p->drained = true;
     log_event(LOG_LEVEL_INFO, "producer.draining",
               LOG_INT("connections", p->conns.count),
               LOG_INT("under_way", p->service.outstanding));
@@ -114,10 +114,11 @@ static void begin_drain(struct producer *p)
 
 static void begin_end(struct producer *p)
 {
-    begin_drain(p);
     if (p->ending)
         return;
     p->ending = true;
+    atomic_store(&p->service.draining, true);
+    begin_drain(p);
     p->conns.linger_ms = STOP_LINGER_MS;
     watch_end_all(&p->service);
     conn_set_turn(&p->conns);
@@ -136,7 +137,7 @@ static bool is_over(struct producer *p)
 
 static void turn(struct producer *p)
 {
-    if (atomic_load(&p->drain_asked))
+    if (atomic_load(&p->service.draining))
         begin_drain(p);
     if (atomic_load(&p->stop_asked))
         begin_end(p);
@@ -237,7 +238,6 @@ enum err_code producer_create(struct producer **out,
     struct producer *p;
     MEM_NEW(p);
     p->wake.fd = -1;
-    atomic_init(&p->drain_asked, false);
     atomic_init(&p->stop_asked, false);
     code = wake_init(&p->wake, err);
     if (code == ERR_NONE)
@@ -263,7 +263,7 @@ enum err_code producer_start(struct producer *p, struct err *err)
 
 void producer_drain(struct producer *p)
 {
-    atomic_store(&p->drain_asked, true);
+    atomic_store(&p->service.draining, true);
     wake_raise(&p->wake);
 }
 

@@ -20,6 +20,7 @@ enum err_code service_init(struct service *s,
     s->values_max =
         options->limits.recipients * VALUES_PER_RECIPIENT + VALUES_BESIDES;
     atomic_init(&s->entered, false);
+    atomic_init(&s->draining, false);
     return ERR_NONE;
 }
 

@@ -30,7 +30,7 @@ struct service {
     struct request_line watches;
     size_t values_max;  /* JSON values of one request */
     size_t outstanding; /* answers the spool owes */
-    bool draining;      /* new requests are answered shutting_down */
+    atomic_bool draining; /* set by any: requests are answered shutting_down */
     pthread_t thread;
     atomic_bool entered;
 };

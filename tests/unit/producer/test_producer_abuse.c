@@ -1,0 +1,504 @@
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/clock.h"
+#include "core/mem.h"
+#include "core/random.h"
+#include "desk.h"
+#include "office.h"
+#include "producer/conn_set.h"
+
+#define MAIL "\"from\":\"a@x.org\",\"to\":\"b@x.org\",\"text\":\"hi\""
+
+/* Idle for so long, in tests that see the end of it. */
+#define SHORT_MS 200
+
+static int64_t now_ms(void)
+{
+    return clock_mono_ms(clock_system());
+}
+
+/* Somebody else is served as if nothing were. */
+static void expect_good_service(struct office *o)
+{
+    struct caller c;
+    caller_tcp(&c, o);
+    caller_say(&c, "{\"op\":\"ping\"}\n");
+    caller_expect(&c, "\"ok\":true");
+    caller_close(&c);
+}
+
+/* ---- frames ---- */
+
+static void frames_over_the_limit_end_the_connection(void **state)
+{
+    struct office o;
+    struct caller c;
+    struct producer_limits limits = office_limits();
+    char *text = mem_alloc(300000);
+    (void)state;
+    limits.frame_bytes = 100000;
+    office_open(&o, &limits, 100);
+    memset(text, 'x', 300000);
+    text[0] = '{';
+    caller_tcp(&c, &o);
+    caller_say(&c, "{\"op\":\"ping\",\"ref\":1}\n");
+    (void)caller_push(&c, text, 300000); /* the reply is not lost by that */
+    caller_expect(&c, "\"ref\":1,");
+    caller_expect(&c, "\"error\":\"too_large\"");
+    caller_expect_end(&c);
+    caller_close(&c);
+
+    caller_tcp(&c, &o);
+    caller_say_frame(&c, "{\"op\":\"ping\",\"ref\":1}");
+    caller_say_bytes(&c, "\x00\x01\x86\xa1", 4);
+    (void)caller_push(&c, text, 300000);
+    assert_non_null(strstr(caller_hear_frame(&c), "\"ref\":1,"));
+    assert_non_null(strstr(caller_hear_frame(&c), "\"error\":\"too_large\""));
+    caller_expect_end(&c);
+    caller_close(&c);
+
+    caller_tcp(&c, &o);
+    caller_say_bytes(&c, "\0\0\0\0\0\0\0\2{}", 10);
+    assert_non_null(strstr(caller_hear_frame(&c), "\"error\":\"bad_frame\""));
+    caller_expect_end(&c);
+    caller_close(&c);
+    expect_good_service(&o);
+    mem_free(text);
+    office_close(&o);
+}
+
+static void raw_bytes_end_the_connection(void **state)
+{
+    struct office o;
+    struct caller c;
+    (void)state;
+    office_open(&o, NULL, 100);
+    caller_tcp(&c, &o);
+    caller_say(&c, "{\"op\":\"submit\",\"from\":\"a@x.org\",\"raw_bytes\":15}\n"
+                   "{\"op\":\"ping\"}\n");
+    caller_expect(&c, "\"error\":\"unknown_field\",\"field\":\"raw_bytes\"");
+    caller_expect_end(&c);
+    caller_close(&c);
+    office_close(&o);
+}
+
+static void half_a_request_at_the_end_is_a_bad_frame(void **state)
+{
+    struct office o;
+    struct caller c;
+    (void)state;
+    office_open(&o, NULL, 100);
+    caller_tcp(&c, &o);
+    caller_say(&c, "{\"op\":\"ping\"}\n{" MAIL "}"); /* no line end */
+    caller_finish(&c);
+    caller_expect(&c, "\"ok\":true");
+    caller_expect(&c, "\"error\":\"bad_frame\"");
+    caller_expect_end(&c);
+    caller_close(&c);
+    assert_int_equal(office_accepted(&o), 0);
+    caller_unix(&c, &o);
+    caller_say(&c, "{" MAIL);
+    caller_close(&c);
+    expect_good_service(&o);
+    office_close(&o);
+}
+
+static void garbage_harms_nobody(void **state)
+{
+    struct office o;
+    struct caller c;
+    struct random random;
+    unsigned char noise[4096];
+    (void)state;
+    office_open(&o, NULL, 100);
+    random_init(&random, 4711);
+    for (int round = 0; round < 200; round++) {
+        size_t len = 1 + random_below(&random, sizeof(noise) - 1);
+        for (size_t i = 0; i < len; i++)
+            noise[i] = (unsigned char)random_next(&random);
+        if (round % 2 == 0)
+            noise[0] = '{';
+        if (round % 4 == 1) /* a length that fits */
+            memset(noise, 0, len < 3 ? len : 3);
+        caller_tcp(&c, &o);
+        (void)caller_push(&c, noise, len);
+        caller_close(&c);
+    }
+    expect_good_service(&o);
+    office_close(&o);
+}
+
+/* ---- time ---- */
+
+static void who_says_nothing_is_let_go(void **state)
+{
+    struct office o;
+    struct caller c;
+    struct caller asked;
+    struct producer_limits limits = office_limits();
+    (void)state;
+    limits.idle_ms = SHORT_MS;
+    office_open(&o, &limits, 100);
+    int64_t begun = now_ms();
+    caller_tcp(&c, &o);
+    caller_unix(&asked, &o);
+    caller_say(&asked, "{\"op\":\"ping\"}\n");
+    caller_expect(&asked, "\"ok\":true");
+    caller_expect_end(&c);
+    caller_expect_end(&asked);
+    assert_true(now_ms() - begun >= SHORT_MS);
+    caller_close(&c);
+    caller_close(&asked);
+    office_close(&o);
+}
+
+static void who_waits_for_an_answer_is_not_idle(void **state)
+{
+    struct office o;
+    struct caller c;
+    struct producer_limits limits = office_limits();
+    char json[128];
+    (void)state;
+    limits.idle_ms = SHORT_MS;
+    office_open(&o, &limits, 100);
+    caller_tcp(&c, &o);
+    caller_say(&c, "{" MAIL "}\n");
+    struct id id = desk_id(caller_hear(&c));
+    (void)snprintf(json, sizeof(json),
+                   "{\"op\":\"wait\",\"id\":\"%s\",\"timeout_ms\":%d}\n",
+                   id.text, 4 * SHORT_MS);
+    caller_say(&c, json);
+    caller_expect(&c, "\"state\":\"queued\"");
+    caller_expect_end(&c); /* now it is */
+    caller_close(&c);
+    office_close(&o);
+}
+
+static void a_byte_now_and_then_holds_no_connection(void **state)
+{
+    struct office o;
+    struct caller c;
+    struct producer_limits limits = office_limits();
+    (void)state;
+    limits.idle_ms = SHORT_MS;
+    office_open(&o, &limits, 100);
+    caller_tcp(&c, &o);
+    int64_t begun = now_ms();
+    caller_say(&c, "{");
+    /* It never is silent for as long as that, but it gets nowhere. */
+    while (recv(c.fd, &(char){0}, 1, MSG_PEEK | MSG_DONTWAIT) < 0) {
+        assert_true(now_ms() - begun < PATIENCE_MS);
+        (void)send(c.fd, " ", 1, MSG_NOSIGNAL);
+        (void)poll(NULL, 0, SHORT_MS / 10);
+    }
+    caller_expect(&c, "\"error\":\"bad_frame\"");
+    caller_expect_end(&c);
+    caller_close(&c);
+    office_close(&o);
+}
+
+static void who_takes_no_replies_is_cut(void **state)
+{
+    struct office o;
+    struct caller c;
+    struct producer_limits limits = office_limits();
+    char *text = mem_alloc(32 << 20);
+    size_t len = 0;
+    (void)state;
+    limits.idle_ms = SHORT_MS;
+    office_open(&o, &limits, 100);
+    caller_unix(&c, &o);
+    while (len < (32 << 20) - 32) {
+        memcpy(text + len, "{\"op\":\"stats\"}\n", 15);
+        len += 15;
+    }
+    /* Not all of it goes: it stops being read. */
+    assert_true(caller_push(&c, text, len) < len);
+    expect_good_service(&o);
+    struct caller probe;
+    do { /* until it is cut */
+        caller_tcp(&probe, &o);
+        caller_say(&probe, "{\"op\":\"stats\"}\n");
+        len = strstr(caller_hear(&probe), "\"connections_open\":1,") != NULL;
+        caller_close(&probe);
+    } while (!len);
+    mem_free(text);
+    caller_close(&c);
+    office_close(&o);
+}
+
+/* ---- numbers ---- */
+
+static void connections_are_bounded(void **state)
+{
+    struct office o;
+    struct caller c[3];
+    struct caller extra;
+    struct producer_limits limits = office_limits();
+    (void)state;
+    limits.connections = 3;
+    office_open(&o, &limits, 100);
+    for (int i = 0; i < 3; i++) {
+        caller_tcp(&c[i], &o);
+        caller_say(&c[i], "{\"op\":\"ping\"}\n");
+        caller_expect(&c[i], "\"ok\":true");
+    }
+    caller_tcp(&extra, &o);
+    caller_say(&extra, "{\"op\":\"ping\"}\n{\"op\":\"ping\"}\n");
+    const char *reply = caller_hear(&extra);
+    assert_non_null(strstr(reply, "\"error\":\"rate_limited\""));
+    assert_non_null(strstr(reply, "\"retry\":true,\"retry_after_ms\":"));
+    caller_expect_end(&extra);
+    caller_close(&extra);
+    caller_unix(&extra, &o);
+    caller_say_frame(&extra, "{\"op\":\"ping\"}");
+    assert_non_null(strstr(caller_hear_frame(&extra), "\"rate_limited\""));
+    caller_expect_end(&extra);
+    caller_close(&extra);
+    for (int i = 0; i < 3; i++) {
+        caller_say(&c[i], "{\"op\":\"ping\"}\n");
+        caller_expect(&c[i], "\"ok\":true");
+        caller_close(&c[i]);
+    }
+    assert_int_equal(metrics_get(&o.metrics, METRIC_CONNECTIONS_REFUSED), 2);
+    office_close(&o);
+}
+
+static void those_beyond_the_surplus_are_told_too(void **state)
+{
+    enum { COUNT = CONN_SET_SURPLUS + 5 };
+    struct office o;
+    struct caller c[COUNT];
+    struct producer_limits limits = office_limits();
+    (void)state;
+    limits.connections = 1;
+    office_open(&o, &limits, 100);
+    for (int i = 0; i < COUNT; i++)
+        caller_tcp(&c[i], &o);
+    /* The last ones are told before they say anything. */
+    caller_expect(&c[COUNT - 1], "\"error\":\"rate_limited\"");
+    caller_expect_end(&c[COUNT - 1]);
+    caller_say(&c[0], "{\"op\":\"ping\"}\n");
+    caller_expect(&c[0], "\"ok\":true");
+    for (int i = 0; i < COUNT; i++)
+        caller_close(&c[i]);
+    office_close(&o);
+}
+
+static void requests_in_flight_are_bounded(void **state)
+{
+    struct office o;
+    struct caller c;
+    struct producer_limits limits = office_limits();
+    char json[128];
+    (void)state;
+    limits.requests_in_flight = 4;
+    office_open(&o, &limits, 100);
+    caller_tcp(&c, &o);
+    caller_say(&c, "{" MAIL "}\n");
+    struct id id = desk_id(caller_hear(&c));
+    int64_t before = metrics_get(&o.metrics, METRIC_REQUESTS);
+    (void)snprintf(json, sizeof(json), "{\"op\":\"wait\",\"id\":\"%s\"}\n",
+                   id.text);
+    for (int i = 0; i < 10; i++)
+        caller_say(&c, json);
+    caller_expect_silence(&c, 100);
+    assert_int_equal(metrics_get(&o.metrics, METRIC_REQUESTS) - before, 4);
+    (void)desk_deliver(o.spool, clock_real_ms(clock_system()), 1);
+    for (int i = 0; i < 10; i++)
+        caller_expect(&c, "\"state\":\"delivered\"");
+    caller_close(&c);
+    office_close(&o);
+}
+
+static void who_goes_while_waiting_leaves_nothing(void **state)
+{
+    struct office o;
+    struct caller c;
+    char json[128];
+    (void)state;
+    office_open(&o, NULL, 1);
+    for (int i = 0; i < 20; i++) {
+        caller_unix(&c, &o);
+        caller_say(&c, "{" MAIL "}\n");
+        struct id id = desk_id(caller_hear(&c));
+        (void)snprintf(json, sizeof(json),
+                       "{\"op\":\"wait\",\"id\":\"%s\"}\n{" MAIL "}\n",
+                       id.text);
+        caller_say(&c, json);
+        if (i % 2 == 0) /* now it is sure to wait */
+            caller_expect_silence(&c, 10);
+        caller_close(&c);
+        while (desk_deliver(o.spool, clock_real_ms(clock_system()), 2) == 0)
+            ;
+        expect_good_service(&o);
+        (void)desk_deliver(o.spool, clock_real_ms(clock_system()), 2);
+    }
+    office_close(&o);
+}
+
+/* ---- back-pressure ---- */
+
+static void a_full_spool_stops_the_stream_until_there_is_room(void **state)
+{
+    enum { JOBS = 500 };
+    struct office o;
+    struct caller c;
+    struct buf all;
+    (void)state;
+    office_open(&o, NULL, 10);
+    caller_tcp(&c, &o);
+    buf_init(&all, 1 << 20);
+    for (int i = 0; i < JOBS; i++)
+        buf_add_text(&all, "{" MAIL "}\n");
+    caller_say_bytes(&c, all.data, all.len);
+    for (int i = 0; i < 10; i++)
+        caller_expect(&c, "\"ok\":true");
+    caller_expect_silence(&c, 50);
+    expect_good_service(&o);
+    size_t delivered = 0;
+    for (int i = 10; i < JOBS; i++) {
+        while (delivered + 10 <= (size_t)i)
+            delivered +=
+                desk_deliver(o.spool, clock_real_ms(clock_system()), 3);
+        caller_expect(&c, "\"ok\":true");
+    }
+    assert_int_equal(office_accepted(&o), JOBS);
+    buf_fini(&all);
+    caller_close(&c);
+    office_close(&o);
+}
+
+static void a_full_spool_refuses_after_a_bounded_wait(void **state)
+{
+    struct office o;
+    struct caller c;
+    struct producer_limits limits = office_limits();
+    (void)state;
+    limits.full_wait_ms = SHORT_MS;
+    office_open(&o, &limits, 1);
+    caller_tcp(&c, &o);
+    caller_say(&c, "{" MAIL ",\"ref\":1}\n");
+    caller_expect(&c, "\"ok\":true,\"ref\":1,");
+    int64_t begun = now_ms();
+    caller_say(&c, "{" MAIL ",\"ref\":2}\n{\"op\":\"ping\",\"ref\":3}\n");
+    caller_expect(&c, "\"ref\":2,\"error\":\"spool_full\"");
+    assert_true(now_ms() - begun >= SHORT_MS);
+    caller_expect(&c, "\"ok\":true,\"ref\":3,");
+    caller_close(&c);
+    office_close(&o);
+}
+
+/* ---- memory ---- */
+
+static void large_requests_share_a_budget(void **state)
+{
+    enum { COUNT = 8 };
+    struct office o;
+    struct caller c[COUNT];
+    const size_t half = (size_t)5 << 20; /* takes a block of 8 MiB */
+    char *text = mem_alloc(half);
+    size_t refused = 0;
+    (void)state;
+    office_open(&o, NULL, 100); /* frames of 8 MiB: a budget of 32 MiB */
+    memset(text, ' ', half);
+    memcpy(text, "{\"op\":\"ping\"}", 13);
+    for (int i = 0; i < COUNT; i++) {
+        caller_tcp(&c[i], &o);
+        (void)caller_push(&c[i], text, half);
+    }
+    expect_good_service(&o);
+    /* The oldest had to go, the newest still has its place. */
+    caller_expect(&c[0], "\"error\":\"rate_limited\"");
+    caller_expect_end(&c[0]);
+    caller_say(&c[COUNT - 1], "\n");
+    caller_expect(&c[COUNT - 1], "\"ok\":true");
+    for (int i = 0; i < COUNT; i++) {
+        char byte;
+        refused += i > 0 && recv(c[i].fd, &byte, 1, MSG_DONTWAIT) == 1;
+        caller_close(&c[i]);
+    }
+    assert_true(refused >= 2 && refused <= COUNT - 2);
+    expect_good_service(&o);
+    mem_free(text);
+    office_close(&o);
+}
+
+/* ---- descriptors ---- */
+
+static void without_descriptors_it_pauses_and_goes_on(void **state)
+{
+    struct office o;
+    struct caller c;
+    struct caller first;
+    struct rlimit old;
+    struct rlimit none;
+    int taken[64];
+    size_t count = 0;
+    (void)state;
+    office_open(&o, NULL, 100);
+    caller_tcp(&first, &o);
+    caller_say(&first, "{\"op\":\"ping\"}\n");
+    caller_expect(&first, "\"ok\":true");
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = old;
+    none.rlim_cur = (rlim_t)fd + 1; /* what is open stays open */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    while (count < 64 && (taken[count] = dup(0)) >= 0)
+        count++;
+    struct sockaddr_in address;
+    socklen_t len = sizeof(address);
+    assert_int_equal(
+        getsockname(o.listeners[0].fd, (struct sockaddr *)&address, &len), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, len), 0);
+    c.fd = fd;
+    c.shown = 0;
+    buf_init(&c.in, 1 << 20);
+    caller_say(&c, "{\"op\":\"ping\",\"ref\":2}\n");
+    caller_expect_silence(&c, 50);
+    caller_say(&first, "{\"op\":\"ping\"}\n"); /* others are served */
+    caller_expect(&first, "\"ok\":true");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    while (count > 0)
+        (void)close(taken[--count]);
+    caller_expect(&c, "\"ref\":2,");
+    caller_close(&c);
+    caller_close(&first);
+    office_close(&o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frames_over_the_limit_end_the_connection),
+        cmocka_unit_test(raw_bytes_end_the_connection),
+        cmocka_unit_test(half_a_request_at_the_end_is_a_bad_frame),
+        cmocka_unit_test(garbage_harms_nobody),
+        cmocka_unit_test(who_says_nothing_is_let_go),
+        cmocka_unit_test(who_waits_for_an_answer_is_not_idle),
+        cmocka_unit_test(a_byte_now_and_then_holds_no_connection),
+        cmocka_unit_test(who_takes_no_replies_is_cut),
+        cmocka_unit_test(connections_are_bounded),
+        cmocka_unit_test(those_beyond_the_surplus_are_told_too),
+        cmocka_unit_test(requests_in_flight_are_bounded),
+        cmocka_unit_test(who_goes_while_waiting_leaves_nothing),
+        cmocka_unit_test(a_full_spool_stops_the_stream_until_there_is_room),
+        cmocka_unit_test(a_full_spool_refuses_after_a_bounded_wait),
+        cmocka_unit_test(large_requests_share_a_budget),
+        cmocka_unit_test(without_descriptors_it_pauses_and_goes_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
