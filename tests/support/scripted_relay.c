@@ -17,7 +17,10 @@
 
 #define WAIT_S          10
 #define CONNECTIONS_MAX 16
-#define RECEIVED_MAX    (16U << 20)
+#define RECEIVED_MAX    (64U << 20)
+#define SIPS            8
+#define SIP_MS          200
+#define SIP_BYTES       (4U << 20)
 
 struct connection {
     struct scripted_relay *relay;
@@ -27,6 +30,8 @@ struct connection {
     SSL *ssl;
     struct buf in; /* read and not used yet */
     struct buf received;
+    int sips; /* pauses to come */
+    size_t unpaused;
     char failure[200];
 };
 
@@ -53,9 +58,22 @@ static bool failed(struct connection *c, const char *what, struct str saw)
     return false;
 }
 
+/* More than what a pause lets through lies in the connection's buffers. */
+static void pause_in_sips(struct connection *c, size_t size)
+{
+    struct pollfd never = {.fd = -1};
+    c->unpaused += size;
+    if (c->sips == 0 || c->unpaused < SIP_BYTES)
+        return;
+    (void)poll(&never, 1, SIP_MS);
+    c->sips--;
+    c->unpaused = 0;
+}
+
 /* Bytes read; 0 at the end, also when it is late. */
 static size_t receive(struct connection *c, char *out, size_t size)
 {
+    pause_in_sips(c, size);
     if (c->ssl != NULL) {
         int n = SSL_read(c->ssl, out, (int)size);
         return n > 0 ? (size_t)n : 0;
@@ -205,6 +223,9 @@ static bool do_step(struct connection *c)
     case RELAY_EXPECT_START:
         return expect(c, false);
     case RELAY_MESSAGE:
+        return read_message(c, true);
+    case RELAY_SIP:
+        c->sips = SIPS;
         return read_message(c, true);
     case RELAY_TAKE:
         return take_mail(c);

@@ -19,6 +19,7 @@ enum relay_step_kind {
     RELAY_EXPECT,       /* a line that is text, CRLF apart */
     RELAY_EXPECT_START, /* a line that starts with text */
     RELAY_MESSAGE,      /* reads up to the final dot, and keeps it */
+    RELAY_SIP,          /* the same with eight pauses of 200 ms */
     RELAY_TAKE,         /* a whole mail: MAIL, any RCPT, DATA, dot; 250 each */
     RELAY_TLS,          /* handshake */
     RELAY_STALL,        /* waits for the client to close; the last */

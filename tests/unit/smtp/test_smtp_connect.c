@@ -219,6 +219,11 @@ static void a_relay_that_is_not_there_is_named(void **state)
     check_failure(&m, ERR_SYSTEM, "refused the connection");
 
     begin(&m, script, NULL, SMTP_TLS_NONE);
+    m.relay.port = net_address_port(&address);
+    m.relay.host = "::1";
+    check_failure(&m, ERR_SYSTEM, "relay test ([::1]:");
+
+    begin(&m, script, NULL, SMTP_TLS_NONE);
     m.relay.host = "no-such-relay.invalid";
     check_failure(&m, ERR_NOT_FOUND,
                   "the name \"no-such-relay.invalid\" was not found");
@@ -369,6 +374,51 @@ static void starttls_starts_a_new_set_of_capabilities(void **state)
     meeting_end(&m);
 }
 
+/*
+ * Writes that must be tried again, over TLS with the same bytes; and a relay
+ * that is slow, but never for as long as the timeout.
+ */
+static void a_big_body_gets_through_a_narrow_pipe(void **state)
+{
+    (void)state;
+    static const struct relay_step script[] = {
+        TLS,
+        GREETING,
+        EHLO("250 relay\r\n"),
+        RELAY_ANSWER("MAIL", "250 ok\r\n"),
+        RELAY_ANSWER("RCPT", "250 ok\r\n"),
+        RELAY_ANSWER("DATA", "354 go\r\n"),
+        {RELAY_SIP, NULL},
+        SEND("250 ok\r\n"),
+        STALL};
+    const size_t size = 40U << 20;
+    struct meeting m;
+    struct buf want;
+    buf_init(&want, size + 3);
+    begin(&m, script, &certs.good, SMTP_TLS_IMPLICIT);
+    m.relay.body_timeout_ms = 1000;
+    m.relay.final_timeout_ms = 5000;
+    for (size_t i = 0; i < size; i++)
+        buf_add_char(&want, i % 64 == 63   ? '\n'
+                            : i % 64 == 62 ? '\r'
+                                           : (char)('a' + i / 64 % 26));
+    char *data = mem_alloc(size);
+    memcpy(data, want.data, size);
+    buf_add_text(&want, ".\r\n");
+    struct body *body = body_from_memory(data, size);
+    struct guest *g = &m.guests[0];
+    guest_enter(g);
+    guest_send_body(g, body);
+    guest_await_results(g, 1);
+    guest_check(g, "d");
+    guest_leave(g);
+    assert_string_equal(scripted_relay_stop(m.server), "");
+    assert_true(str_equal(scripted_relay_received(m.server), buf_str(&want)));
+    meeting_end(&m);
+    body_unref(body);
+    buf_fini(&want);
+}
+
 /* With and without close_notify it is the same for us: nothing was said. */
 static void a_tls_relay_that_closes_loses_like_a_plain_one(void **state)
 {
@@ -415,6 +465,7 @@ int main(void)
         cmocka_unit_test(mails_are_delivered_over_starttls_with_auth_login),
         cmocka_unit_test(any_certificate_will_do_without_verify),
         cmocka_unit_test(starttls_starts_a_new_set_of_capabilities),
+        cmocka_unit_test(a_big_body_gets_through_a_narrow_pipe),
         cmocka_unit_test(a_tls_relay_that_closes_loses_like_a_plain_one),
         cmocka_unit_test(a_farewell_right_behind_the_login_fails_the_relay),
     };
