@@ -381,16 +381,16 @@ static int64_t deadline(const struct conn *c)
 static void on_time(void *ctx)
 {
     struct conn *c = ctx;
+    struct timers *timers = &c->set->service->timers;
+    bool short_lived =
+        c->phase == CONN_LINGERING || (c->surplus && c->phase == CONN_OPEN);
     int64_t due_ms = deadline(c);
-    if (c->phase == CONN_LINGERING || (c->surplus && c->phase == CONN_OPEN)) {
-        conn_cut(c);
-    } else if (now_ms(c) < due_ms) {
-        timers_set(&c->set->service->timers, &c->timer, due_ms);
-    } else if (pending(c) == 0 && c->begun_ms != 0) {
-        timers_set(&c->set->service->timers, &c->timer,
-                   now_ms(c) + c->set->service->options.limits.idle_ms);
+    if (!short_lived && now_ms(c) < due_ms) {
+        timers_set(timers, &c->timer, due_ms);
+    } else if (!short_lived && pending(c) == 0 && c->begun_ms != 0) {
         conn_refuse(c, REFUSAL_BAD_FRAME,
                     "the request did not become whole in time");
+        timers_set(timers, &c->timer, deadline(c));
     } else {
         conn_cut(c);
     }

@@ -94,15 +94,11 @@ bool refusal_set_member(struct refusal *r, enum refusal_word word,
                         const char *prefix, struct str name, const char *text)
 {
     char path[2 * sizeof(r->field)];
-    size_t len = strlen(prefix);
-    if (len > sizeof(path) / 2)
-        len = sizeof(path) / 2;
-    memcpy(path, prefix, len);
-    if (len > 0)
-        path[len++] = '.';
-    size_t more = sizeof(path) - len;
-    if (more > name.len)
-        more = name.len;
+    const size_t half = sizeof(path) / 2;
+    int joined = snprintf(path, half, "%s%s", prefix, *prefix ? "." : "");
+    PANIC_IF(joined < 0);
+    size_t len = (size_t)joined < half ? (size_t)joined : half - 1;
+    size_t more = name.len < half ? name.len : half;
     if (more > 0)
         memcpy(path + len, name.data, more);
     r->word = word;

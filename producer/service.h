@@ -28,8 +28,8 @@ struct service {
     struct buf composed; /* message being composed */
     struct admission admission;
     struct request_line watches;
-    size_t values_max;  /* JSON values of one request */
-    size_t outstanding; /* answers the spool owes */
+    size_t values_max;    /* JSON values of one request */
+    size_t outstanding;   /* answers the spool owes */
     atomic_bool draining; /* set by any: requests are answered shutting_down */
     pthread_t thread;
     atomic_bool entered;

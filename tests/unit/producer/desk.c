@@ -1,4 +1,4 @@
-#include "desk.h"
+#include "tests/unit/producer/desk.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "office.h"
+#include "tests/unit/producer/office.h"
 
 #include <errno.h>
 #include <poll.h>

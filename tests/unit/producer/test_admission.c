@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "core/thread.h"
-#include "desk.h"
 #include "queue/spool_backend.h"
+#include "tests/unit/producer/desk.h"
 
 #define MAIL "\"from\":\"a@x.org\",\"to\":\"b@x.org\",\"text\":\"hi\""
 

@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "core/clock.h"
-#include "desk.h"
-#include "office.h"
+#include "tests/unit/producer/desk.h"
+#include "tests/unit/producer/office.h"
 
 #define MAIL "\"from\":\"a@x.org\",\"to\":\"b@x.org\",\"text\":\"hi\""
 

@@ -14,9 +14,9 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/random.h"
-#include "desk.h"
-#include "office.h"
 #include "producer/conn_set.h"
+#include "tests/unit/producer/desk.h"
+#include "tests/unit/producer/office.h"
 
 #define MAIL "\"from\":\"a@x.org\",\"to\":\"b@x.org\",\"text\":\"hi\""
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "desk.h"
+#include "tests/unit/producer/desk.h"
 
 #define MAIL "\"from\":\"a@x.org\",\"to\":\"b@x.org\",\"text\":\"hi\""
 
