@@ -167,11 +167,10 @@ static int check_usage(struct cli *cli, const struct cli_command *c, int count)
     return EX_OK;
 }
 
-static int run_command(struct cli *cli, const struct cli_command *c, int argc,
-                       char **argv)
+static int run_command(struct cli *cli, const struct cli_command *c,
+                       struct option_words *words)
 {
     struct err err;
-    int count;
     void *options = mem_calloc(1, c->options_size);
     const struct option_set sets[] = {
         {c->options, c->option_count, options},
@@ -179,30 +178,29 @@ static int run_command(struct cli *cli, const struct cli_command *c, int argc,
     };
     int code = EX_USAGE;
     options_defaults(&sets[0]);
-    if (options_parse(sets, 2, false, argc, argv, &count, &err) != ERR_NONE) {
+    if (options_parse(sets, 2, false, words, &err) != ERR_NONE) {
         (void)wrong_usage(cli, c->name, err.text);
     } else if (cli->help) {
         print_command_help(cli->out, c);
         code = EX_OK;
     } else {
-        if (count < argc)
-            argv[count] = NULL;
-        code = check_usage(cli, c, count);
+        if (words->operands < words->argc)
+            words->argv[words->operands] = NULL;
+        code = check_usage(cli, c, words->operands);
         if (code == EX_OK)
-            code = c->run(cli, options, argv);
+            code = c->run(cli, options, words->argv);
     }
     options_fini(&sets[0]);
     mem_free(options);
     return code;
 }
 
-static int choose_command(struct cli *cli, int argc, char **argv)
+static int choose_command(struct cli *cli, struct option_words words)
 {
     struct err err;
-    int read;
     const struct option_set set = {ROW(common_options), cli};
     options_defaults(&set);
-    if (options_parse(&set, 1, true, argc, argv, &read, &err) != ERR_NONE)
+    if (options_parse(&set, 1, true, &words, &err) != ERR_NONE)
         return wrong_usage(cli, "", err.text);
     if (cli->help) {
         print_help(cli->out);
@@ -212,26 +210,32 @@ static int choose_command(struct cli *cli, int argc, char **argv)
         (void)fprintf(cli->out, "postrider %s\n", POSTRIDER_VERSION);
         return EX_OK;
     }
-    if (read == argc)
+    if (words.operands == words.argc)
         return wrong_usage(cli, "", "no command was given");
-    const struct cli_command *c = find_command(argv[read]);
+    const char *name = words.argv[words.operands];
+    const struct cli_command *c = find_command(name);
     if (c == NULL) {
         cli_complain(cli, "there is no command \"%s\": see 'postrider --help'",
-                     argv[read]);
+                     name);
         return EX_USAGE;
     }
-    return run_command(cli, c, argc - read - 1, argv + read + 1);
+    words.argv += words.operands + 1;
+    words.argc -= words.operands + 1;
+    return run_command(cli, c, &words);
 }
 
 int cli_main(struct cli *cli, int argc, char **argv)
 {
     int code;
+    struct err err;
+    struct option_words words = {.argv = argv + 1, .argc = argc - 1};
     if (argc > 0 && sendmail_is_name(argv[0]))
         code = sendmail_main(cli, argc, argv);
     else
-        code = choose_command(cli, argc > 0 ? argc - 1 : 0, argv + 1);
+        code = argc > 0 ? choose_command(cli, words) : EX_USAGE;
     if (fflush(cli->out) != 0 || ferror(cli->out) != 0) {
-        cli_complain(cli, "cannot write the output: %s", strerror(errno));
+        (void)err_system(&err, errno, "cannot write the output");
+        cli_complain(cli, "%s", err.text);
         return code == EX_OK ? EX_IOERR : code;
     }
     return code;

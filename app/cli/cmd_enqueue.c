@@ -387,7 +387,7 @@ static int open_input(struct cli *cli, const char *path)
         if (isatty(cli->in) == 1)
             (void)fputs("type jobs, a JSON object a line, end with Ctrl-D\n",
                         cli->err);
-        return dup(cli->in);
+        return fcntl(cli->in, F_DUPFD_CLOEXEC, 0);
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -408,7 +408,7 @@ static int run(struct cli *cli, const void *options, char **operands)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGTERM);
-    (void)sigprocmask(SIG_BLOCK, &set, &before);
+    (void)pthread_sigmask(SIG_BLOCK, &set, &before);
     r.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     lines_init(&r.lines, fd, LINE_MAX_BYTES);
     window_init(&r.window, (size_t)r.options->in_flight);
@@ -420,7 +420,7 @@ static int run(struct cli *cli, const void *options, char **operands)
     lines_fini(&r.lines);
     (void)close(r.signals);
     (void)close(fd);
-    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return code;
 }
 

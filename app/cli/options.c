@@ -160,20 +160,19 @@ void options_defaults(const struct option_set *set)
 }
 
 enum err_code options_parse(const struct option_set *sets, size_t set_count,
-                            bool until_operand, int argc, char **argv,
-                            int *operands, struct err *err)
+                            bool until_operand, struct option_words *words,
+                            struct err *err)
 {
-    struct cursor c = {.sets = sets, .set_count = set_count, .argv = argv};
+    struct cursor c = {sets, set_count, words->argc, words->argv, 0};
     int kept = 0;
     bool ended = false;
-    c.argc = argc;
-    while (c.at < argc) {
-        char *text = argv[c.at];
+    while (c.at < c.argc) {
+        char *text = c.argv[c.at];
         bool is_option = !ended && text[0] == '-' && text[1] != '\0';
         if (!is_option && until_operand)
             break;
         if (!is_option) {
-            argv[kept++] = text;
+            c.argv[kept++] = text;
             c.at++;
         } else if (strcmp(text, "--") == 0) {
             ended = true;
@@ -184,7 +183,7 @@ enum err_code options_parse(const struct option_set *sets, size_t set_count,
                 return code;
         }
     }
-    *operands = until_operand ? c.at : kept;
+    words->operands = until_operand ? c.at : kept;
     return ERR_NONE;
 }
 

@@ -46,22 +46,29 @@ struct option_set {
     void *target;
 };
 
+/* A command line, or what is left of one. */
+struct option_words {
+    char **argv; /* without the program's name */
+    int argc;
+    int operands; /* filled by options_parse() */
+};
+
 /* Gives every option that has one its default. */
 void options_defaults(const struct option_set *set);
 
 /*
- * Reads argv[0..argc) (no program name in it). What is no option is moved to
- * the front of argv, in order, and *operands is how many there are; with
- * until_operand it ends before the first one instead, and *operands is how
- * many arguments were read. Short options stand alone ("-s X" or "-sX"), long
- * ones are written out ("--name X" or "--name=X"), "--" ends them.
+ * Reads the words. What is no option is moved to the front of argv, in order,
+ * and operands is how many there are; with until_operand it ends before the
+ * first one instead, and operands is how many words were read. Short options
+ * stand alone ("-s X" or "-sX"), long ones are written out ("--name X" or
+ * "--name=X"), "--" ends them.
  *
  * Ownership: values refer to argv; lists belong to the target: see
  * options_fini(). ERR_INVALID names the option and what it wants.
  */
 MUST_CHECK enum err_code options_parse(const struct option_set *sets,
                                        size_t set_count, bool until_operand,
-                                       int argc, char **argv, int *operands,
+                                       struct option_words *words,
                                        struct err *err);
 
 /* Frees the lists of the target. */

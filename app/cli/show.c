@@ -7,7 +7,7 @@
 #include "core/utf8.h"
 
 /* Input bytes that an excerpt shows at most. */
-#define EXCERPT_BYTES 60
+#define EXCERPT_BYTES ((size_t)60)
 
 static bool is_unsafe(uint32_t c)
 {

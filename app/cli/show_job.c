@@ -68,7 +68,8 @@ static void show_recipient(FILE *out, const struct json_node *r, size_t width)
     pad(out, address.len, width);
     (void)fputs("  ", out);
     show_text(out, state);
-    pad(out, state.len, sizeof("delivered") - 1);
+    if (relay.len + reply.len > 0)
+        pad(out, state.len, sizeof("delivered") - 1);
     if (relay.len > 0) {
         (void)fputs("  by ", out);
         show_text(out, relay);

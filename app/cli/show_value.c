@@ -6,11 +6,11 @@
 #include "core/str.h"
 #include "core/timetext.h"
 
-#define NAME_COLUMN   22
+#define NAME_COLUMN   26
 #define INDENT        2
 #define SECOND_MS     1000
-#define MINUTE_MS     60000
-#define HOUR_MS       (60LL * MINUTE_MS)
+#define MINUTE_MS     60000LL
+#define HOUR_MS       (60 * MINUTE_MS)
 #define DAY_MS        (24 * HOUR_MS)
 #define SIZE_UNIT     1024.0
 #define SIZE_UNIT_MAX 4

@@ -161,9 +161,11 @@ def environment(**more):
 
 
 def postrider(*args, stdin=b"", program=None, env=None, **more):
-    """Runs the tool to its end; stdout and stderr are text."""
+    """Runs the tool to its end; stdout and stderr are text. stdin is bytes,
+    or a descriptor to read from."""
+    source = {"stdin": stdin} if isinstance(stdin, int) else {"input": stdin}
     done = subprocess.run(
-        [program or binary("postrider"), *args], input=stdin,
+        [program or binary("postrider"), *args], **source,
         stdout=more.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE,
         timeout=60, env=environment(**(env or {})), check=False, **more)
     done.stdout = (done.stdout or b"").decode()

@@ -231,6 +231,18 @@ class Enqueueing(Case):
         self.assertEqual(out.count(b"\n"), 3)
         self.assertEqual([r["n"] for r in served], [1, 2, 3])
 
+    def test_a_daemon_that_turns_the_connection_away_is_heard(self):
+        def serve(connection):
+            connection.send(refusal("rate_limited", retry=True))
+        with Fake(serve) as fake:
+            read, write = os.pipe()
+            done = postrider("-s", fake.address, "enqueue", "-", stdin=read)
+            os.close(read)
+            os.close(write)
+        self.assert_exit(done, 75)
+        self.assertIn("the daemon says: rate_limited: because", done.stderr)
+        self.assertIn("not sent: every line from 1 on", done.stderr)
+
     @staticmethod
     def idle(process):
         """It sees that the daemon is gone by having no socket any more."""

@@ -14,17 +14,17 @@ static void test_good_addresses(void **state)
     (void)state;
     static const struct {
         const char *text;
-        enum endpoint_kind kind;
         const char *name; /* path or host */
+        enum endpoint_kind kind;
         unsigned port;
     } rows[] = {
-        {"unix:/run/postrider/postrider.sock", ENDPOINT_UNIX,
-         "/run/postrider/postrider.sock", 0},
-        {"unix:relative:with:colons", ENDPOINT_UNIX, "relative:with:colons", 0},
-        {"tcp:127.0.0.1:7788", ENDPOINT_TCP, "127.0.0.1", 7788},
-        {"tcp:mail.example.org:1", ENDPOINT_TCP, "mail.example.org", 1},
-        {"tcp:[2001:db8::1]:65535", ENDPOINT_TCP, "2001:db8::1", 65535},
-        {"udp:localhost:7788", ENDPOINT_UDP, "localhost", 7788},
+        {"unix:/run/postrider/postrider.sock", "/run/postrider/postrider.sock",
+         ENDPOINT_UNIX, 0},
+        {"unix:relative:with:colons", "relative:with:colons", ENDPOINT_UNIX, 0},
+        {"tcp:127.0.0.1:7788", "127.0.0.1", ENDPOINT_TCP, 7788},
+        {"tcp:mail.example.org:1", "mail.example.org", ENDPOINT_TCP, 1},
+        {"tcp:[2001:db8::1]:65535", "2001:db8::1", ENDPOINT_TCP, 65535},
+        {"udp:localhost:7788", "localhost", ENDPOINT_UDP, 7788},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct endpoint e;

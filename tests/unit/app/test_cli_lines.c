@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +24,7 @@ static void read_all(struct str input, size_t piece, char *out, size_t out_len)
     size_t len = 0;
     struct str line;
     enum lines_result result = LINES_NEED_MORE;
-    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     lines_init(&l, fds[0], LINE_MAX);
     while (result != LINES_END) {
         result = lines_next(&l, &line);
@@ -125,6 +126,26 @@ static void test_answers_go_to_the_jobs_in_the_order_of_sending(void **state)
     window_fini(&w);
 }
 
+static void test_held_jobs_go_again_in_the_order_of_their_lines(void **state)
+{
+    (void)state;
+    struct window w;
+    window_init(&w, 2);
+    window_add(&w, 1, STR("{}"));
+    window_add(&w, 2, STR("{}"));
+    window_drop(&w, window_answered(&w));
+    /* Line 3 lies where line 1 did, before line 2. */
+    window_add(&w, 3, STR("{}"));
+    window_hold(&w, window_answered(&w), 50);
+    window_hold(&w, window_answered(&w), 40);
+    assert_int_equal(window_next_due(&w), 40);
+    const struct window_slot *first = window_due(&w, 50);
+    assert_int_equal(first->line, 2);
+    const struct window_slot *second = window_due(&w, 50);
+    assert_int_equal(second->line, 3);
+    window_fini(&w);
+}
+
 static void test_bytes_are_bounded_too(void **state)
 {
     (void)state;
@@ -175,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_lines_come_whole_however_they_are_cut),
         cmocka_unit_test(test_a_broken_descriptor_is_an_error),
         cmocka_unit_test(test_answers_go_to_the_jobs_in_the_order_of_sending),
+        cmocka_unit_test(test_held_jobs_go_again_in_the_order_of_their_lines),
         cmocka_unit_test(test_bytes_are_bounded_too),
         cmocka_unit_test(test_line_numbers_are_named_as_ranges),
     };

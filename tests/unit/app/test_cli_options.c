@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -64,7 +65,7 @@ static const struct option_spec table[] = {
 
 struct parsed {
     struct values values;
-    int operands;
+    struct option_words words;
     char *argv[WORDS_MAX];
     enum err_code code;
     struct err err;
@@ -73,19 +74,18 @@ struct parsed {
 /* words are split at blanks; "_" stands for an empty one. */
 static void parse(struct parsed *p, char *words, bool until_operand)
 {
-    int argc = 0;
     char *save = NULL;
     const struct option_set set = {table, sizeof(table) / sizeof(table[0]),
                                    &p->values};
     memset(p, 0, sizeof(*p));
     for (char *w = strtok_r(words, " ", &save); w != NULL;
          w = strtok_r(NULL, " ", &save)) {
-        assert_true(argc < WORDS_MAX);
-        p->argv[argc++] = strcmp(w, "_") == 0 ? w + 1 : w;
+        assert_true(p->words.argc < WORDS_MAX);
+        p->argv[p->words.argc++] = strcmp(w, "_") == 0 ? w + 1 : w;
     }
     options_defaults(&set);
-    p->code = options_parse(&set, 1, until_operand, argc, p->argv, &p->operands,
-                            &p->err);
+    p->words.argv = p->argv;
+    p->code = options_parse(&set, 1, until_operand, &p->words, &p->err);
 }
 
 static void done(struct parsed *p)
@@ -103,7 +103,7 @@ static void test_defaults_hold_when_nothing_is_given(void **state)
     struct parsed p;
     parse(&p, words, false);
     assert_int_equal(p.code, ERR_NONE);
-    assert_int_equal(p.operands, 0);
+    assert_int_equal(p.words.operands, 0);
     assert_false(p.values.flag);
     assert_null(p.values.text);
     assert_int_equal(p.values.wait_ms, 0);
@@ -118,13 +118,13 @@ static void test_all_ways_to_write_a_value(void **state)
     static const char *const ways[] = {"--text abc", "--text=abc", "-t abc",
                                        "-tabc", "--text xyz --text=abc"};
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-        char words[64] = "";
+        char words[64];
         struct parsed p;
-        strncat(words, ways[i], sizeof(words) - 1);
+        (void)snprintf(words, sizeof(words), "%s", ways[i]);
         parse(&p, words, false);
         assert_int_equal(p.code, ERR_NONE);
         assert_string_equal(p.values.text, "abc");
-        assert_int_equal(p.operands, 0);
+        assert_int_equal(p.words.operands, 0);
         done(&p);
     }
 }
@@ -152,7 +152,7 @@ static void test_operands_come_to_the_front_in_order(void **state)
     struct parsed p;
     parse(&p, words, false);
     assert_int_equal(p.code, ERR_NONE);
-    assert_int_equal(p.operands, 4);
+    assert_int_equal(p.words.operands, 4);
     assert_string_equal(p.argv[0], "one");
     assert_string_equal(p.argv[1], "-");
     assert_string_equal(p.argv[2], "two");
@@ -168,8 +168,8 @@ static void test_reading_until_the_first_operand(void **state)
     struct parsed p;
     parse(&p, words, true);
     assert_int_equal(p.code, ERR_NONE);
-    assert_int_equal(p.operands, 2);
-    assert_string_equal(p.argv[p.operands], "command");
+    assert_int_equal(p.words.operands, 2);
+    assert_string_equal(p.argv[p.words.operands], "command");
     assert_false(p.values.flag);
     done(&p);
 }
@@ -187,13 +187,13 @@ static void test_a_duration_may_stand_alone(void **state)
         {"--wait=250ms", 250, 0}, {"--wait 2s word", 2000, 1},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char words[64] = "";
+        char words[64];
         struct parsed p;
-        strncat(words, rows[i].words, sizeof(words) - 1);
+        (void)snprintf(words, sizeof(words), "%s", rows[i].words);
         parse(&p, words, false);
         assert_int_equal(p.code, ERR_NONE);
         assert_int_equal(p.values.wait_ms, rows[i].ms);
-        assert_int_equal(p.operands, rows[i].operands);
+        assert_int_equal(p.words.operands, rows[i].operands);
         done(&p);
     }
 }
@@ -217,9 +217,9 @@ static void test_what_is_wrong_is_named(void **state)
         {"--list a --list", "WORD"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char words[64] = "";
+        char words[64];
         struct parsed p;
-        strncat(words, rows[i].words, sizeof(words) - 1);
+        (void)snprintf(words, sizeof(words), "%s", rows[i].words);
         parse(&p, words, false);
         assert_int_equal(p.code, ERR_INVALID);
         assert_non_null(strstr(p.err.text, rows[i].named));

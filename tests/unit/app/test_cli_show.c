@@ -109,21 +109,21 @@ static void test_values_are_shown_by_what_their_names_say(void **state)
         const char *json;
         const char *shown;
     } rows[] = {
-        {"{\"n\":1234}", "n                     1,234\n"},
-        {"{\"uptime_ms\":250}", "uptime                250 ms\n"},
-        {"{\"uptime_ms\":7384000}", "uptime                2 h 3 min\n"},
-        {"{\"uptime_ms\":180000000}", "uptime                2 days 2 h\n"},
-        {"{\"max_bytes\":536870912}", "max bytes             512.0 MiB\n"},
-        {"{\"bytes\":12}", "bytes                 12 bytes\n"},
+        {"{\"n\":1234}", "n                         1,234\n"},
+        {"{\"uptime_ms\":250}", "uptime                    250 ms\n"},
+        {"{\"uptime_ms\":7384000}", "uptime                    2 h 3 min\n"},
+        {"{\"uptime_ms\":180000000}", "uptime                    2 days 2 h\n"},
+        {"{\"max_bytes\":536870912}", "max bytes                 512.0 MiB\n"},
+        {"{\"bytes\":12}", "bytes                     12 bytes\n"},
         {"{\"a_at\":\"2026-11-20T11:22:33Z\"}",
-         "a                     2026-11-20 11:22:33 (in 2 min)\n"},
-        {"{\"a_at\":\"no time\"}", "a                     no time\n"},
+         "a                         2026-11-20 11:22:33 (in 2 min)\n"},
+        {"{\"a_at\":\"no time\"}", "a                         no time\n"},
         {"{\"f\":1.5,\"b\":false}",
-         "f                     1.5\nb                     no\n"},
+         "f                         1.5\nb                         no\n"},
         {"{\"empty\":\"\",\"o\":{},\"l\":[],\"z\":null}", ""},
-        {"{\"o\":{\"in\":1}}", "o\n  in                  1\n"},
+        {"{\"o\":{\"in\":1}}", "o\n  in                      1\n"},
         {"{\"l\":[{\"name\":\"main\",\"x\":2}]}",
-         "l\n  main\n    x                 2\n"},
+         "l\n  main\n    x                     2\n"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct json_node *root;
