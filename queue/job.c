@@ -78,7 +78,7 @@ uint64_t job_cost_bytes(const struct job *job)
     for (size_t i = 0; i < job->recipient_count; i++)
         cost += text_bytes(job->recipients[i]);
     if (job->body != NULL)
-        cost += block_bytes(body_size(job->body)) + block_bytes(4 * 8);
+        cost += block_bytes(body_size(job->body)) + block_bytes(32);
     return cost;
 }
 

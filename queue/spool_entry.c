@@ -127,7 +127,7 @@ static size_t text_bytes(const struct spool_entry *entry)
 }
 
 /* Returns the byte behind what it copied to text. */
-static char *copy_recipient(struct spool_recipient *to, char *address,
+static char *copy_recipient(struct spool_recipient *to, const char *address,
                             const struct spool_record *from, char *text)
 {
     const struct spool_words *words = from->words;

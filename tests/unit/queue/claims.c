@@ -1,4 +1,4 @@
-#include "claims.h"
+#include "tests/unit/queue/claims.h"
 
 #include "core/body.h"
 #include "core/mem.h"

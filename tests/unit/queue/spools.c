@@ -1,4 +1,4 @@
-#include "spools.h"
+#include "tests/unit/queue/spools.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -7,10 +7,10 @@
 
 #include <cmocka.h>
 
-#include "claims.h"
 #include "core/clock.h"
 #include "core/thread.h"
 #include "queue/queue.h"
+#include "tests/unit/queue/claims.h"
 
 /* Far enough off for a loaded machine; no passing test waits that long. */
 #define PATIENCE_MS 20000

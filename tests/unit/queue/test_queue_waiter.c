@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 
-#include "claims.h"
+#include "core/panic.h"
+#include "core/thread.h"
 #include "queue/queue.h"
+#include "tests/unit/queue/claims.h"
 
 static struct queue *queue_of(unsigned lanes, size_t capacity,
                               uint64_t max_bytes)
@@ -177,6 +179,37 @@ static void one_woken_for_two_lanes_hands_back_both(void **state)
     finish(q, w, 3);
 }
 
+static void block_in_put(void *arg)
+{
+    struct queue *q = arg;
+    if (queue_put(q, 0, numbered_new(0, 0, 9000)) != ERR_NONE)
+        PANIC("the queue was closed");
+}
+
+static void a_record_that_had_to_wait_wakes_one_too(void **state)
+{
+    struct queue *q = queue_of(1, 10, 10000);
+    struct queue_waiter *w[2] = {waiter(q, QUEUE_WAIT_ITEMS),
+                                 waiter(q, QUEUE_WAIT_ITEMS)};
+    struct thread putter = {.started = false};
+    (void)state;
+    queue_waiter_arm(w[0], 1);
+    queue_waiter_arm(w[1], 1);
+    put(q, 0, 5000);
+    assert_false(readable(w[1]));
+    assert_int_equal(thread_start(&putter, "putter", block_in_put, q, NULL),
+                     ERR_NONE);
+    /* Who waits for room leaves none to those behind him. */
+    for (unsigned i = 0; queue_lanes_with_room(q) != 0; i++) {
+        assert_true(i < 20000);
+        (void)poll(NULL, 0, 1);
+    }
+    take(q, 1);
+    thread_join(&putter);
+    assert_true(readable(w[1]));
+    finish(q, w, 2);
+}
+
 static void an_armed_one_is_told_of_room(void **state)
 {
     struct queue *q = queue_of(2, 4, 100000);
@@ -267,6 +300,7 @@ int main(void)
         cmocka_unit_test(arming_passes_on_what_is_left),
         cmocka_unit_test(who_has_no_slot_passes_it_to_who_has),
         cmocka_unit_test(one_woken_for_two_lanes_hands_back_both),
+        cmocka_unit_test(a_record_that_had_to_wait_wakes_one_too),
         cmocka_unit_test(an_armed_one_is_told_of_room),
         cmocka_unit_test(each_place_wakes_one),
         cmocka_unit_test(room_means_room_for_the_refused_record),

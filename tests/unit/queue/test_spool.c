@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
-#include "spools.h"
+#include "tests/unit/queue/spools.h"
 
 static int open_spool(void **state)
 {
@@ -406,6 +406,11 @@ static void long_and_odd_words_are_cut(void **state)
     static char words[SPOOL_TEXT_MAX + 100];
     struct id id = spooled_put_one(s);
     memset(words, 'w', sizeof(words));
+    spool_release(s->spool, spooled_claim(s, LANE_NORMAL), 0,
+                  str_of(words, sizeof(words)));
+    struct spool_status *status = spooled_find(s, &id, NULL);
+    assert_int_equal(strlen(status->note), SPOOL_TEXT_MAX);
+    spool_status_destroy(status);
     words[10] = '\0';
     const struct settle_recipient said = {
         0, RECIPIENT_FAILED, str_of(words + 20, sizeof(words) - 20)};
@@ -413,7 +418,7 @@ static void long_and_odd_words_are_cut(void **state)
         .recipients = &said, .count = 1, .note = str_of(words, sizeof(words))};
     spool_settle(s->spool, spooled_claim(s, LANE_NORMAL), &settlement, NULL,
                  NULL);
-    struct spool_status *status = spooled_find(s, &id, NULL);
+    status = spooled_find(s, &id, NULL);
     assert_int_equal(strlen(status->recipients[0].reply), SPOOL_TEXT_MAX);
     assert_string_equal(status->note, "wwwwwwwwww");
     spool_status_destroy(status);

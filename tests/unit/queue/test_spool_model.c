@@ -10,7 +10,7 @@
 
 #include "core/mem.h"
 #include "core/random.h"
-#include "spools.h"
+#include "tests/unit/queue/spools.h"
 
 /*
  * Random requests to the spool and to a model so simple that it is plainly

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
-#include "spools.h"
+#include "tests/unit/queue/spools.h"
 
 static int open_spool(void **state)
 {
