@@ -77,7 +77,8 @@ static void keep_text(struct smtp_reply_parser *p, struct str text)
     struct smtp_reply *reply = &p->reply;
     size_t len = enhanced_len(reply->code, text);
     if (len > 0 && p->lines == 0) {
-        memcpy(reply->enhanced, text.data, len);
+        for (size_t i = 0; i < len; i++)
+            reply->enhanced[i] = text.data[i];
         reply->enhanced[len] = '\0';
     }
     if (len > 0 && str_equal(str_of(text.data, len), str_from(reply->enhanced)))
@@ -90,9 +91,8 @@ static void keep_text(struct smtp_reply_parser *p, struct str text)
 /* A line's start is enough to see that somebody speaks another protocol. */
 static bool can_be_reply(struct str start)
 {
-    static const char digits[] = "0123456789";
     for (size_t i = 0; i < 3 && i < start.len; i++)
-        if (memchr(digits, start.data[i], 10) == NULL)
+        if (!ascii_is_digit(start.data[i]))
             return false;
     if (start.len > 0 && (start.data[0] < '2' || start.data[0] > '5'))
         return false;

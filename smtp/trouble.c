@@ -48,8 +48,11 @@ static void explain_refused(const struct smtp_trouble *t, const char *who,
                 who, t->relay->port);
         return;
     }
-    err_set(err, ERR_SYSTEM, "%s cannot be reached: %.120s", who,
-            t->os_errno != 0 ? strerror(t->os_errno) : curl_words(t));
+    if (t->os_errno != 0)
+        err_system(err, t->os_errno, "%s cannot be reached", who);
+    else
+        err_set(err, ERR_SYSTEM, "%s cannot be reached: %.120s", who,
+                curl_words(t));
 }
 
 static void explain_timeout(const struct smtp_trouble *t, const char *who,
