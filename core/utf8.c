@@ -51,22 +51,36 @@ size_t utf8_next(struct str s, size_t at, uint32_t *code_point)
     return len;
 }
 
+/* The end of the ASCII that begins at: most text is little else. */
+static size_t ascii_end(struct str s, size_t at)
+{
+    const uint64_t high_bits = UINT64_C(0x8080808080808080);
+    uint64_t eight;
+    for (; s.len - at >= sizeof(eight); at += sizeof(eight)) {
+        memcpy(&eight, s.data + at, sizeof(eight));
+        if ((eight & high_bits) != 0)
+            break;
+    }
+    while (at < s.len && (unsigned char)s.data[at] < 0x80)
+        at++;
+    return at;
+}
+
 bool utf8_is_valid(struct str s)
 {
-    size_t at = 0;
+    size_t at = ascii_end(s, 0);
     while (at < s.len) {
         size_t len = utf8_next(s, at, NULL);
         if (len == 0)
             return false;
         at += len;
+        if (at < s.len && (unsigned char)s.data[at] < 0x80)
+            at = ascii_end(s, at);
     }
     return true;
 }
 
 bool utf8_is_ascii(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if ((unsigned char)s.data[i] >= 0x80)
-            return false;
-    return true;
+    return ascii_end(s, 0) == s.len;
 }

@@ -114,6 +114,26 @@ static void ascii_has_no_high_bytes(void **state)
     assert_false(utf8_is_ascii(STR("a\x80")));
 }
 
+/* ASCII is read in steps of several bytes. */
+static void a_high_byte_is_seen_wherever_it_is(void **state)
+{
+    char text[40];
+    (void)state;
+    for (size_t len = 2; len <= sizeof(text); len++) {
+        for (size_t at = 0; at + 2 <= len; at++) {
+            memset(text, 'a', sizeof(text));
+            assert_true(utf8_is_ascii(str_of(text, len)));
+            memcpy(text + at, "\xc3\xbc", 2);
+            assert_false(utf8_is_ascii(str_of(text, len)));
+            assert_true(utf8_is_valid(str_of(text, len)));
+            text[at + 1] = 'a';
+            assert_false(utf8_is_valid(str_of(text, len)));
+            text[at] = '\xbc';
+            assert_false(utf8_is_valid(str_of(text, len)));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +141,7 @@ int main(void)
         cmocka_unit_test(every_code_point_is_read_unless_a_surrogate),
         cmocka_unit_test(characters_follow_each_other),
         cmocka_unit_test(ascii_has_no_high_bytes),
+        cmocka_unit_test(a_high_byte_is_seen_wherever_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
