@@ -371,16 +371,17 @@ static void on_auth(struct sink_session *s, struct str argument)
         sink_auth_command(s, argument);
 }
 
-static void on_starttls(struct sink_session *s, bool more)
+static void on_starttls(struct sink_session *s, struct str argument)
 {
     const struct sink_refusal *refusal = NULL;
+    (void)argument;
     if (s->tls_version != NULL)
         refusal = &tls_twice;
     else if (!offers_starttls(s))
         refusal = &not_offered;
     else if (!s->helloed || !s->extended)
         refusal = &no_hello;
-    else if (more)
+    else if (s->more)
         refusal = &tls_pipelined;
     if (refusal != NULL) {
         sink_reply_refusal(s, refusal);
@@ -401,24 +402,27 @@ static const struct {
     handler_fn run;
     bool bare; /* takes no argument */
 } handlers[SINK_VERB_COUNT] = {
-    [SINK_VERB_EHLO] = {on_ehlo, false}, [SINK_VERB_HELO] = {on_helo, false},
-    [SINK_VERB_MAIL] = {on_mail, false}, [SINK_VERB_RCPT] = {on_rcpt, false},
-    [SINK_VERB_DATA] = {on_data, true},  [SINK_VERB_BDAT] = {on_bdat, false},
-    [SINK_VERB_RSET] = {on_rset, true},  [SINK_VERB_NOOP] = {on_noop, false},
-    [SINK_VERB_QUIT] = {on_quit, true},  [SINK_VERB_VRFY] = {on_vrfy, false},
-    [SINK_VERB_EXPN] = {on_expn, false}, [SINK_VERB_HELP] = {on_help, false},
+    [SINK_VERB_EHLO] = {on_ehlo, false},
+    [SINK_VERB_HELO] = {on_helo, false},
+    [SINK_VERB_MAIL] = {on_mail, false},
+    [SINK_VERB_RCPT] = {on_rcpt, false},
+    [SINK_VERB_DATA] = {on_data, true},
+    [SINK_VERB_BDAT] = {on_bdat, false},
+    [SINK_VERB_RSET] = {on_rset, true},
+    [SINK_VERB_NOOP] = {on_noop, false},
+    [SINK_VERB_QUIT] = {on_quit, true},
+    [SINK_VERB_VRFY] = {on_vrfy, false},
+    [SINK_VERB_EXPN] = {on_expn, false},
+    [SINK_VERB_HELP] = {on_help, false},
     [SINK_VERB_AUTH] = {on_auth, false},
+    [SINK_VERB_STARTTLS] = {on_starttls, true},
 };
 
-void sink_handlers_run(struct sink_session *s, struct str line, bool more)
+void sink_handlers_run(struct sink_session *s, struct str line)
 {
     struct sink_command command = sink_command_parse(line);
     s->last_verb = command.verb;
-    if (command.verb == SINK_VERB_STARTTLS && command.argument.len == 0)
-        on_starttls(s, more);
-    else if (command.verb == SINK_VERB_STARTTLS)
-        sink_reply_refusal(s, &no_argument);
-    else if (handlers[command.verb].run == NULL)
+    if (handlers[command.verb].run == NULL)
         sink_reply_refusal(s, &unknown);
     else if (handlers[command.verb].bare && command.argument.len > 0)
         sink_reply_refusal(s, &no_argument);

@@ -15,7 +15,9 @@ void sink_json_end(struct buf *out)
 /* A comma, unless this is the first of an object or array. */
 static void separate(struct buf *out)
 {
-    char last = out->len > 0 ? out->data[out->len - 1] : '{';
+    char last = '{';
+    if (out->len > 0)
+        last = out->data[out->len - 1];
     if (last != '{' && last != '[')
         buf_add_char(out, ',');
 }

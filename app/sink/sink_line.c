@@ -30,9 +30,7 @@ void sink_line_put(struct sink_line *l, struct str data, int64_t due_ns)
     if (data.len == 0)
         return;
     struct sink_piece *piece = mem_alloc(sizeof(*piece) + data.len);
-    if (due_ns > l->last_ns)
-        l->last_ns = due_ns;
-    piece->due_ns = l->last_ns;
+    piece->due_ns = due_ns;
     piece->at = 0;
     piece->len = data.len;
     memcpy(piece->data, data.data, data.len);

@@ -28,9 +28,8 @@ STAILQ_HEAD(sink_pieces, sink_piece);
 
 struct sink_line {
     struct sink_pieces pieces;
-    size_t bytes;    /* on the way */
-    int64_t last_ns; /* due_ns of the last piece put */
-    bool ended;      /* nothing follows */
+    size_t bytes; /* on the way */
+    bool ended;   /* nothing follows */
     int64_t end_ns;
 };
 
@@ -42,7 +41,7 @@ static inline bool sink_line_is_empty(const struct sink_line *l)
     return l->bytes == 0;
 }
 
-/* Copies data. due_ns never goes back: it is taken as the last one at least. */
+/* Copies data. It comes out at due_ns, and never before what was put first. */
 void sink_line_put(struct sink_line *l, struct str data, int64_t due_ns);
 
 /* The end of the line, behind all that was put. The first call counts. */

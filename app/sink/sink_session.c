@@ -146,7 +146,7 @@ static bool is_clean(struct str line)
 }
 
 /* A whole line, its LF included. */
-static void take_line(struct sink_session *s, struct str line, bool more)
+static void take_line(struct sink_session *s, struct str line)
 {
     size_t limit = s->mode == SINK_MODE_AUTH
                        ? AUTH_LINE_MAX
@@ -170,7 +170,7 @@ static void take_line(struct sink_session *s, struct str line, bool more)
     if (mode == SINK_MODE_AUTH)
         sink_auth_line(s, line);
     else
-        sink_handlers_run(s, line, more);
+        sink_handlers_run(s, line);
 }
 
 /* The longest beginning of a line that is kept. */
@@ -191,7 +191,8 @@ static size_t step_line(struct sink_session *s, struct str in)
         return in.len;
     }
     size_t len = (size_t)(lf - in.data) + 1;
-    take_line(s, str_of(in.data, len), in.len > len);
+    s->more = in.len > len;
+    take_line(s, str_of(in.data, len));
     return len;
 }
 

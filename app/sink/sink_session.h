@@ -91,6 +91,7 @@ struct sink_session {
 
     const struct sink_fault *fault; /* for the next reply */
     enum sink_verb last_verb;
+    bool more; /* the client sent something behind this command already */
     bool helloed;
     bool extended;   /* by EHLO */
     bool smtputf8;   /* this transaction */

@@ -8,13 +8,6 @@
 
 #define FIRST_PAIRS 1024U
 
-void sink_tally_init(struct sink_tally *t, size_t max_pairs)
-{
-    PANIC_IF(max_pairs == 0);
-    *t = (struct sink_tally){.max_pairs = max_pairs};
-    random_secure(t->key, sizeof(t->key));
-}
-
 void sink_tally_fini(struct sink_tally *t)
 {
     mem_free(t->slots);
@@ -44,8 +37,9 @@ static uint64_t hash_bytes(const struct sink_tally *t, uint64_t state,
         char word[8] = {0};
         size_t len = s.len - at < 8 ? s.len - at : 8;
         uint64_t value;
-        for (size_t i = 0; i < len; i++)
-            word[i] = lower ? ascii_lower(s.data[at + i]) : s.data[at + i];
+        memcpy(word, s.data + at, len);
+        for (size_t i = 0; lower && i < len; i++)
+            word[i] = ascii_lower(word[i]);
         memcpy(&value, word, sizeof(value));
         state = mix(state ^ value, t->key[1]);
     }
@@ -89,6 +83,13 @@ static void free_slot(struct sink_tally *t, size_t gap)
     t->slots[gap] = 0;
 }
 
+/* Of the i-th pair from the oldest on; i <= ring_size. */
+static size_t ring_place(const struct sink_tally *t, size_t i)
+{
+    size_t place = t->oldest + i;
+    return place < t->ring_size ? place : place - t->ring_size;
+}
+
 /* Room for size pairs in the ring and twice as many slots at least. */
 static void resize(struct sink_tally *t, size_t size)
 {
@@ -101,7 +102,7 @@ static void resize(struct sink_tally *t, size_t size)
     t->mask = slots - 1;
     t->ring = mem_calloc(size, sizeof(*t->ring));
     for (size_t i = 0; i < t->pairs; i++) {
-        t->ring[i] = old[(t->oldest + i) % t->ring_size];
+        t->ring[i] = old[ring_place(t, i)];
         t->slots[find(t, t->ring[i])] = t->ring[i];
     }
     t->ring_size = size;
@@ -109,17 +110,25 @@ static void resize(struct sink_tally *t, size_t size)
     mem_free(old);
 }
 
+void sink_tally_init(struct sink_tally *t, size_t max_pairs)
+{
+    PANIC_IF(max_pairs == 0);
+    *t = (struct sink_tally){.max_pairs = max_pairs};
+    random_secure(t->key, sizeof(t->key));
+    resize(t, max_pairs < FIRST_PAIRS ? max_pairs : FIRST_PAIRS);
+}
+
 static void make_room(struct sink_tally *t)
 {
     if (t->pairs < t->ring_size)
         return;
     if (t->ring_size < t->max_pairs) {
-        size_t size = t->ring_size == 0 ? FIRST_PAIRS : t->ring_size * 2;
+        size_t size = t->ring_size * 2;
         resize(t, size < t->max_pairs ? size : t->max_pairs);
         return;
     }
     free_slot(t, find(t, t->ring[t->oldest]));
-    t->oldest = (t->oldest + 1) % t->ring_size;
+    t->oldest = ring_place(t, 1);
     t->pairs--;
     t->forgotten++;
 }
@@ -128,13 +137,13 @@ bool sink_tally_add(struct sink_tally *t, struct str message_id,
                     struct str recipient)
 {
     uint64_t hash = hash_pair(t, message_id, recipient);
-    if (t->slots != NULL && t->slots[find(t, hash)] == hash) {
+    if (t->slots[find(t, hash)] == hash) {
         t->duplicates++;
         return true;
     }
     make_room(t);
     t->slots[find(t, hash)] = hash;
-    t->ring[(t->oldest + t->pairs) % t->ring_size] = hash;
+    t->ring[ring_place(t, t->pairs)] = hash;
     t->pairs++;
     t->unique++;
     return false;

@@ -141,7 +141,7 @@ void sink_wire_run(struct sink_conn *c)
 /* Ends the connection behind all that is on its way out. */
 void sink_wire_end(struct sink_conn *c, enum sink_end how)
 {
-    if (c->phase == SINK_PHASE_DEAD || c->phase >= SINK_PHASE_ENDING)
+    if (c->phase >= SINK_PHASE_ENDING)
         return;
     if (how == SINK_END_STALL) {
         c->phase = SINK_PHASE_STALLED;
