@@ -26,6 +26,7 @@
 #define PRODUCERS   2
 #define JOBS_EACH   15000
 #define JOBS        (PRODUCERS * JOBS_EACH)
+#define LOOK_BACK   200 /* who interferes looks at the newest jobs */
 #define PATIENCE_MS 120000
 
 struct tracked {
@@ -34,7 +35,6 @@ struct tracked {
     atomic_uint calls;  /* of the watch */
     atomic_uint starts; /* attempts running now: never above one */
     atomic_uint ends;   /* settlements and cancellations that ended it */
-    atomic_bool ready;  /* id may be read */
     bool unwatched;
 };
 
@@ -45,6 +45,7 @@ struct town {
     struct tracked *jobs;
     atomic_uint wrong;
     atomic_bool done;
+    atomic_uint_least64_t produced[PRODUCERS];
 
     struct mutex lock;
     struct cond due;
@@ -77,6 +78,15 @@ static void told(void *ctx, struct spool_status *status, bool cancelled)
     struct tracked *t = ctx;
     (void)cancelled;
     atomic_fetch_add(&t->calls, 1);
+    spool_status_destroy(status);
+}
+
+static void count_cancelled(void *ctx, struct spool_status *status,
+                            bool cancelled)
+{
+    struct tracked *t = ctx;
+    if (cancelled)
+        atomic_fetch_add(&t->ends, 1);
     spool_status_destroy(status);
 }
 
@@ -133,9 +143,11 @@ static void produce(void *arg)
         job_unref(job);
         wrong_if(town, answer == SPOOL_ERROR);
         spool_watch(town->spool, &t->id, "app", &t->watch, told, t);
-        atomic_store(&t->ready, true);
         if (random_below(&random, 4) == 0)
             t->unwatched = spool_unwatch(town->spool, &t->watch);
+        if (random_below(&random, 16) == 0)
+            spool_cancel(town->spool, &t->id, "app", count_cancelled, t);
+        atomic_fetch_add(&town->produced[me->index], 1);
         if (answer != SPOOL_ACCEPTED) /* no such job: told at once */
             wrong_if(town, t->unwatched || atomic_load(&t->calls) != 1);
     }
@@ -257,15 +269,6 @@ static void consume(void *arg)
 
 /* ---- those who interfere ---- */
 
-static void count_cancelled(void *ctx, struct spool_status *status,
-                            bool cancelled)
-{
-    struct tracked *t = ctx;
-    if (cancelled)
-        atomic_fetch_add(&t->ends, 1);
-    spool_status_destroy(status);
-}
-
 static void drop_status(void *ctx, struct spool_status *status, bool cancelled)
 {
     (void)ctx;
@@ -280,13 +283,16 @@ static void interfere(void *arg)
     struct random random;
     random_init(&random, 200);
     while (!atomic_load(&town->done)) {
-        struct tracked *t = &town->jobs[random_below(&random, JOBS)];
-        if (atomic_load(&t->ready)) {
-            if (random_below(&random, 8) == 0)
-                spool_cancel(town->spool, &t->id, "app", count_cancelled, t);
-            else
-                spool_find(town->spool, &t->id, "app", drop_status, NULL);
-        }
+        size_t producer = random_below(&random, PRODUCERS);
+        uint64_t number = atomic_load(&town->produced[producer]);
+        uint64_t back = 1 + random_below(&random, LOOK_BACK);
+        if (number < back)
+            continue;
+        struct tracked *t = &town->jobs[producer * JOBS_EACH + number - back];
+        if (random_below(&random, 8) == 0)
+            spool_cancel(town->spool, &t->id, "app", count_cancelled, t);
+        else
+            spool_find(town->spool, &t->id, "app", drop_status, NULL);
         (void)sched_yield();
     }
 }
