@@ -227,7 +227,7 @@ static void attempt(struct town *town, struct claim *claim,
     unsigned char byte;
     size_t got;
     if (!claim_start(claim)) {
-        wrong_if(town, claim_size_bytes(claim) < 64);
+        wrong_if(town, claim->job->body == NULL);
         spool_release(town->spool, claim, 0, STR(""));
         return;
     }
