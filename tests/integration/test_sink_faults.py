@@ -312,7 +312,7 @@ class Time(unittest.TestCase):
         return result, time.monotonic() - start
 
     def test_slow_replies_hold_up_their_connection_only(self):
-        with sink_with("mail:match=slow@*,delay=300") as sink, \
+        with sink_with("mail:match=slow@*,delay=1s") as sink, \
                 Client(sink.address("smtp")) as slow, \
                 Client(sink.address("smtp")) as other:
             slow.ehlo()
@@ -320,11 +320,11 @@ class Time(unittest.TestCase):
             start = time.monotonic()
             slow.send("RSET\r\nMAIL FROM:<slow@x>\r\nRCPT TO:<b@y>\r\n")
             self.assertEqual(slow.reply()[:3], "250")
-            self.assertLess(time.monotonic() - start, 0.25)
+            self.assertLess(time.monotonic() - start, 0.9)
             self.assertEqual(other.command("MAIL FROM:<a@x>")[:3], "250")
-            self.assertLess(time.monotonic() - start, 0.25)
+            self.assertLess(time.monotonic() - start, 0.9)
             self.assertEqual(slow.reply()[:3], "250")
-            self.assertGreaterEqual(time.monotonic() - start, 0.3)
+            self.assertGreaterEqual(time.monotonic() - start, 1)
             self.assertEqual(slow.reply()[:3], "250")
 
     def test_delay_of_a_refusal_and_of_starttls(self):
@@ -365,15 +365,19 @@ class Time(unittest.TestCase):
             self.assertEqual(sink.messages()[0]["size"], 18)
 
     def test_latency_is_paid_each_way_and_for_the_handshake(self):
+        # The best of a few: the machine may be busy, but never too fast.
         with Sink("--smtp", "0", "--latency", "50") as sink:
-            client, seconds = self.timed(Client, sink.address("smtp"))
-            with client:
-                # TCP's handshake and the greeting: two round trips.
-                self.assertGreaterEqual(seconds, 0.2)
-                self.assertLess(seconds, 0.29)
-                _, seconds = self.timed(client.command, "NOOP")
-                self.assertGreaterEqual(seconds, 0.1)
-                self.assertLess(seconds, 0.19)
+            starts, trips = [], []
+            for _ in range(5):
+                client, seconds = self.timed(Client, sink.address("smtp"))
+                starts.append(seconds)
+                with client:
+                    trips.append(self.timed(client.command, "NOOP")[1])
+            # TCP's handshake and the greeting: two round trips.
+            self.assertGreaterEqual(min(starts), 0.2)
+            self.assertLess(min(starts), 0.29)
+            self.assertGreaterEqual(min(trips), 0.1)
+            self.assertLess(min(trips), 0.19)
 
     def test_latency_serialises_nothing(self):
         with Sink("--smtps", "0", "--latency", "50") as sink, \
@@ -387,8 +391,9 @@ class Time(unittest.TestCase):
             for _ in range(300):
                 self.assertEqual(client.reply()[:3], "250")
             seconds = time.monotonic() - start
+            # One by one it would take 10 s.
             self.assertGreaterEqual(seconds, 0.1)
-            self.assertLess(seconds, 0.3)
+            self.assertLess(seconds, 2)
 
     def test_latency_of_many_connections_is_paid_at_once(self):
         with Sink("--smtp", "0", "--latency", "50") as sink:
@@ -407,7 +412,8 @@ class Time(unittest.TestCase):
             for client in clients:
                 self.assertEqual(client.reply()[:3], "250")
                 client.close()
-            self.assertLess(time.monotonic() - start, 0.6)
+            # One by one it would take 6 s.
+            self.assertLess(time.monotonic() - start, 3)
 
     def test_latency_delays_the_end_of_the_stream(self):
         with Sink("--smtp", "0", "--latency", "100") as sink, \
