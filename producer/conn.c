@@ -331,14 +331,27 @@ static void poll_for(struct event *event, bool *is, bool wanted)
     *is = wanted;
 }
 
+/*
+ * All that is whole was taken. A last line needs no LF: an object that lost
+ * its end is no JSON. A frame with a length is whole or not.
+ */
+static void take_last(struct conn *c)
+{
+    struct str rest = intake_bytes(&c->in);
+    if (c->framing.kind == FRAMING_NEWLINE && !c->surplus)
+        ops_run(add_request(c), rest);
+    else
+        conn_refuse(c, REFUSAL_BAD_FRAME,
+                    "the connection ended within a request");
+    conn_end(c);
+}
+
 static void settle_end(struct conn *c)
 {
     bool idle = STAILQ_EMPTY(&c->requests) && pending(c) == 0;
     if (c->phase == CONN_OPEN && c->eof && !is_blocked(c)) {
-        /* All that is whole was taken; what is left never will be. */
         if (intake_bytes(&c->in).len > 0)
-            conn_refuse(c, REFUSAL_BAD_FRAME,
-                        "the connection ended within a request");
+            take_last(c);
         else
             conn_end(c);
     } else if (c->phase == CONN_ENDING && idle) {

@@ -34,6 +34,9 @@
  * waits for room, or more than CONN_REPLIES_MAX bytes of replies are not
  * taken, no request is taken and nothing is read.
  *
+ * The last line of newline framing may lack its LF when the client ends its
+ * side behind it.
+ *
  * Time. limits.idle_ms after the last byte or reply, a connection with
  * nothing to do is closed. A request must be whole within limits.idle_ms from
  * its first byte plus a second for each CONN_SLOWEST_BYTES of it: else

@@ -292,6 +292,13 @@ void caller_expect(struct caller *c, const char *part)
         fail_msg("%s is not in %s", part, reply);
 }
 
+void caller_hear_all(struct caller *c)
+{
+    while (hear_more(c))
+        buf_truncate(&c->in, 0);
+    c->shown = 0;
+}
+
 void caller_expect_end(struct caller *c)
 {
     drop_shown(c);

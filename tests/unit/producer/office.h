@@ -76,6 +76,9 @@ const char *caller_hear_datagram(struct caller *c);
 /* The next reply has this part. */
 void caller_expect(struct caller *c, const char *part);
 
+/* Whatever comes, until the connection ends. */
+void caller_hear_all(struct caller *c);
+
 /* There are no more replies: the connection was closed (or reset). */
 void caller_expect_end(struct caller *c);
 

@@ -93,24 +93,46 @@ static void raw_bytes_end_the_connection(void **state)
     office_close(&o);
 }
 
-static void half_a_request_at_the_end_is_a_bad_frame(void **state)
+static void half_a_request_at_the_end_is_refused(void **state)
 {
     struct office o;
     struct caller c;
     (void)state;
     office_open(&o, NULL, 100);
     caller_tcp(&c, &o);
-    caller_say(&c, "{\"op\":\"ping\"}\n{" MAIL "}"); /* no line end */
+    caller_say(&c, "{\"op\":\"ping\"}\n{" MAIL);
     caller_finish(&c);
     caller_expect(&c, "\"ok\":true");
-    caller_expect(&c, "\"error\":\"bad_frame\"");
+    caller_expect(&c, "\"error\":\"bad_json\"");
     caller_expect_end(&c);
     caller_close(&c);
-    assert_int_equal(office_accepted(&o), 0);
+    caller_tcp(&c, &o);
+    caller_say_bytes(&c, "\0\0\0\3{}", 6);
+    caller_finish(&c);
+    assert_non_null(strstr(caller_hear_frame(&c), "\"error\":\"bad_frame\""));
+    caller_expect_end(&c);
+    caller_close(&c);
     caller_unix(&c, &o);
     caller_say(&c, "{" MAIL);
     caller_close(&c);
     expect_good_service(&o);
+    assert_int_equal(office_accepted(&o), 0);
+    office_close(&o);
+}
+
+static void the_last_line_needs_no_line_end(void **state)
+{
+    struct office o;
+    struct caller c;
+    (void)state;
+    office_open(&o, NULL, 100);
+    caller_tcp(&c, &o);
+    caller_say(&c, "{\"op\":\"ping\"}\n{" MAIL ",\"ref\":2}\r");
+    caller_finish(&c);
+    caller_expect(&c, "\"ok\":true");
+    caller_expect(&c, "\"ref\":2,\"id\":");
+    caller_expect_end(&c);
+    caller_close(&c);
     office_close(&o);
 }
 
@@ -133,6 +155,8 @@ static void garbage_harms_nobody(void **state)
             memset(noise, 0, len < 3 ? len : 3);
         caller_tcp(&c, &o);
         (void)caller_push(&c, noise, len);
+        caller_finish(&c);
+        caller_hear_all(&c);
         caller_close(&c);
     }
     expect_good_service(&o);
@@ -485,7 +509,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_over_the_limit_end_the_connection),
         cmocka_unit_test(raw_bytes_end_the_connection),
-        cmocka_unit_test(half_a_request_at_the_end_is_a_bad_frame),
+        cmocka_unit_test(half_a_request_at_the_end_is_refused),
+        cmocka_unit_test(the_last_line_needs_no_line_end),
         cmocka_unit_test(garbage_harms_nobody),
         cmocka_unit_test(who_says_nothing_is_let_go),
         cmocka_unit_test(who_waits_for_an_answer_is_not_idle),
