@@ -32,10 +32,10 @@
 struct tracked {
     struct id id;
     struct spool_watch watch;
-    atomic_uint calls;  /* of the watch */
-    atomic_uint starts; /* attempts running now: never above one */
-    atomic_uint ends;   /* settlements and cancellations that ended it */
-    bool unwatched;
+    atomic_uint calls;     /* of the watch */
+    atomic_uint starts;    /* attempts running now: never above one */
+    atomic_uint ends;      /* settlements and cancellations that ended it */
+    atomic_uint unwatched; /* times that unwatching was true */
 };
 
 struct town {
@@ -79,6 +79,12 @@ static void told(void *ctx, struct spool_status *status, bool cancelled)
     (void)cancelled;
     atomic_fetch_add(&t->calls, 1);
     spool_status_destroy(status);
+}
+
+static void unwatch(struct town *town, struct tracked *t)
+{
+    if (spool_unwatch(town->spool, &t->watch))
+        atomic_fetch_add(&t->unwatched, 1);
 }
 
 static void count_cancelled(void *ctx, struct spool_status *status,
@@ -144,12 +150,12 @@ static void produce(void *arg)
         wrong_if(town, answer == SPOOL_ERROR);
         spool_watch(town->spool, &t->id, "app", &t->watch, told, t);
         if (random_below(&random, 4) == 0)
-            t->unwatched = spool_unwatch(town->spool, &t->watch);
+            unwatch(town, t);
         if (random_below(&random, 16) == 0)
             spool_cancel(town->spool, &t->id, "app", count_cancelled, t);
         atomic_fetch_add(&town->produced[me->index], 1);
         if (answer != SPOOL_ACCEPTED) /* no such job: told at once */
-            wrong_if(town, t->unwatched || atomic_load(&t->calls) != 1);
+            wrong_if(town, atomic_load(&t->calls) != 1);
     }
 }
 
@@ -226,6 +232,8 @@ static void attempt(struct town *town, struct claim *claim,
     struct tracked *t = tracked_of(town, claim);
     unsigned char byte;
     size_t got;
+    if (random_below(random, 16) == 0)
+        spool_cancel(town->spool, &t->id, "app", count_cancelled, t);
     if (!claim_start(claim)) {
         wrong_if(town, claim->job->body == NULL);
         spool_release(town->spool, claim, 0, STR(""));
@@ -289,8 +297,11 @@ static void interfere(void *arg)
         if (number < back)
             continue;
         struct tracked *t = &town->jobs[producer * JOBS_EACH + number - back];
-        if (random_below(&random, 8) == 0)
+        uint64_t what = random_below(&random, 8);
+        if (what == 0)
             spool_cancel(town->spool, &t->id, "app", count_cancelled, t);
+        else if (what == 1)
+            unwatch(town, t);
         else
             spool_find(town->spool, &t->id, "app", drop_status, NULL);
         (void)sched_yield();
@@ -379,7 +390,8 @@ static void check_all(struct town *town)
     assert_int_equal(atomic_load(&town->wrong), 0);
     for (size_t i = 0; i < JOBS; i++) {
         const struct tracked *t = &town->jobs[i];
-        assert_int_equal(atomic_load(&t->calls), t->unwatched ? 0 : 1);
+        assert_int_equal(atomic_load(&t->calls) + atomic_load(&t->unwatched),
+                         1);
         assert_in_range(atomic_load(&t->ends), 0, 1);
         ends += atomic_load(&t->ends);
     }
