@@ -31,6 +31,7 @@ struct late_spool {
     struct spool *inner;
     struct mutex lock; /* guards all below */
     bool hold;
+    enum job_priority only; /* JOB_PRIORITY_COUNT: all answers */
     size_t stats_calls;
     size_t count;
     struct pending *pending[PENDING_MAX];
@@ -46,6 +47,8 @@ static bool keep(struct late_spool *late, struct pending *p)
 {
     mutex_lock(&late->lock);
     bool hold = late->hold && late->count < PENDING_MAX;
+    if (late->only != JOB_PRIORITY_COUNT)
+        hold = hold && !p->is_expire && p->lane.priority == late->only;
     if (hold)
         late->pending[late->count++] = p;
     mutex_unlock(&late->lock);
@@ -157,6 +160,7 @@ struct late_spool *late_spool_new(const struct clock *clock,
     };
     MEM_NEW(late);
     late->base.ops = &ops;
+    late->only = JOB_PRIORITY_COUNT;
     mutex_init(&late->lock);
     if (spool_create_memory(&late->inner, &options, &err) != ERR_NONE)
         fail_msg("%s", err.text);
@@ -180,6 +184,15 @@ void late_spool_hold(struct late_spool *late, bool hold)
 {
     mutex_lock(&late->lock);
     late->hold = hold;
+    late->only = JOB_PRIORITY_COUNT;
+    mutex_unlock(&late->lock);
+}
+
+void late_spool_hold_only(struct late_spool *late, enum job_priority priority)
+{
+    mutex_lock(&late->lock);
+    late->hold = true;
+    late->only = priority;
     mutex_unlock(&late->lock);
 }
 

@@ -26,6 +26,9 @@ struct spool *late_spool_of(struct late_spool *late);
 /* Hold answers back from now on, or no more. */
 void late_spool_hold(struct late_spool *late, bool hold);
 
+/* Hold back only what is answered about jobs of this priority. */
+void late_spool_hold_only(struct late_spool *late, enum job_priority priority);
+
 /* Answers that are held back. */
 size_t late_spool_pending(struct late_spool *late);
 

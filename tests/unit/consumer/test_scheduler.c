@@ -362,6 +362,33 @@ static void late_answers_are_waited_for_in_order_of_shares(void **state)
     close_fixture(&f);
 }
 
+static void class_whose_answer_is_late_loses_no_turn(void **state)
+{
+    (void)state;
+    struct fixture f;
+    unsigned turns[JOB_PRIORITY_COUNT] = {0};
+    open_fixture(&f, 64, NULL);
+    put_many(&f, 20, JOB_PRIORITY_LOW);
+    put_many(&f, 20, JOB_PRIORITY_NORMAL);
+    put_many(&f, 20, JOB_PRIORITY_HIGH);
+    late_spool_hold_only(f.late, JOB_PRIORITY_HIGH);
+    (void)scheduler_round(f.scheduler);
+    /* The first turn is the high class's, whatever the others have. */
+    assert_true(queue_is_empty(f.queue));
+    late_spool_hold(f.late, false);
+    late_spool_answer(f.late);
+    (void)scheduler_round(f.scheduler);
+    for (unsigned i = 0; i < 13; i++) {
+        struct claim *claim = take(&f, 0);
+        assert_non_null(claim);
+        turns[claim->job->priority]++;
+        spool_release(f.spool, claim, START_MS + 100000, STR(""));
+    }
+    assert_int_equal(turns[JOB_PRIORITY_HIGH], 8);
+    assert_int_equal(turns[JOB_PRIORITY_NORMAL], 4);
+    close_fixture(&f);
+}
+
 static bool wait_until(struct fixture *f, bool (*fn)(struct fixture *f))
 {
     for (unsigned i = 0; i < 5000; i++) {
@@ -459,6 +486,7 @@ int main(void)
         cmocka_unit_test(half_open_relay_gets_one_job),
         cmocka_unit_test(jobs_expire_while_no_relay_is_usable),
         cmocka_unit_test(late_answers_are_waited_for_in_order_of_shares),
+        cmocka_unit_test(class_whose_answer_is_late_loses_no_turn),
         cmocka_unit_test(thread_wakes_for_jobs_and_room_and_sleeps_otherwise),
         cmocka_unit_test(stopping_waits_for_answers_of_the_spool),
     };
