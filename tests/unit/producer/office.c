@@ -324,6 +324,14 @@ void caller_expect_end(struct caller *c)
         fail_msg("it did not end, it said \"%.*s\"", STR_ARG(buf_str(&c->in)));
 }
 
+void caller_expect_clean_end(struct caller *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLIN};
+    char byte;
+    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+    assert_int_equal(recv(c->fd, &byte, 1, 0), 0);
+}
+
 void caller_expect_silence(struct caller *c, int ms)
 {
     struct pollfd p = {.fd = c->fd, .events = POLLIN};

@@ -88,6 +88,9 @@ void caller_hear_all(struct caller *c);
 /* There are no more replies: the connection was closed (or reset). */
 void caller_expect_end(struct caller *c);
 
+/* As above, but it must not have been reset. */
+void caller_expect_clean_end(struct caller *c);
+
 /* Nothing comes for so long. For what must not be: a short time will do. */
 void caller_expect_silence(struct caller *c, int ms);
 
