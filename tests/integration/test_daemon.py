@@ -103,6 +103,27 @@ class Start(unittest.TestCase):
             self.assertEqual(done.returncode, 69)
             self.assertEqual(path.read_text(encoding="utf-8"), "mine")
 
+    def test_the_directory_of_the_socket_is_made(self):
+        with tempfile.TemporaryDirectory() as directory:
+            made = os.path.join(directory, "run")
+            with Daemon(listening(made) + NO_RELAY, directory) as daemon:
+                self.assertEqual(os.stat(made).st_mode & 0o7777, 0o755)
+                with daemon.unix() as client:
+                    self.assertTrue(client.ask({"op": "ping"})["ok"])
+
+    def test_a_directory_that_cannot_be_made_is_named(self):
+        with tempfile.TemporaryDirectory() as directory:
+            missing = os.path.join(directory, "no", "run")
+            done = run(config=listening(missing) + NO_RELAY)
+            self.assertEqual(done.returncode, 69)
+            self.assertRegex(done.stderr, f"the directory {missing} .*is "
+                             "missing: make it")
+            self.assertEqual(os.listdir(directory), [])
+        done = run(config=listening("/proc/postrider") + NO_RELAY)
+        self.assertEqual(done.returncode, 69)
+        self.assertRegex(done.stderr, "the directory /proc/postrider .*is "
+                         "missing: make it")
+
 
 class Limits(unittest.TestCase):
     """Full is a clear answer, never growth."""
