@@ -222,6 +222,20 @@ class Hostile(unittest.TestCase):
             self.assertEqual(client.reply()["error"], "bad_json")
             self.assertTrue(client.ask({"op": "ping"})["ok"])
 
+    def test_another_protocol_is_told_what_the_first_byte_must_be(self):
+        for data in (b"GET / HTTP/1.1\r\n\r\n", b' {"op":"ping"}\n', b"\n",
+                     b'[{"op":"ping"}]\n', b"hello\n", b"EHLO me\r\n"):
+            with self.daemon.tcp() as client:
+                client.socket.sendall(data)
+                refused = client.reply()
+                self.assertEqual(refused["error"], "bad_frame", data)
+                self.assertIn("first byte must be {", refused["message"])
+                self.assertEqual(client.file.read(), b"")
+        with self.daemon.tcp() as client:
+            client.socket.sendall(b"hi")
+            client.socket.shutdown(socket.SHUT_WR)
+            self.assertIn("first byte must be {", client.reply()["message"])
+
     def test_half_a_frame_is_not_waited_for_for_ever(self):
         with self.daemon.tcp() as client:
             client.socket.sendall(b'{"op":"pi')
