@@ -113,7 +113,8 @@ static const struct key keys[] = {
      .min = 1,
      .max = 4095,
      .offset = offsetof(struct draft_relay, relay.ca_file),
-     .help = "Certificates to trust, PEM. Without it: the system's."},
+     .help = "Certificates to trust, PEM. Without it: the system's. A "
+             "changed file is seen within a minute."},
     {.path = "relays.username",
      .type = KEY_TEXT,
      .min = 1,
