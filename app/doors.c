@@ -84,7 +84,6 @@ static enum err_code open_one(struct doors *doors, size_t i,
     if (code != ERR_NONE)
         return code;
     l->type = type_of(listen->type);
-    l->admin = listen->admin;
     if (doors->paths[i] != NULL) {
         (void)snprintf(doors->names[i], NET_NAME_MAX, "unix:%s", listen->path);
     } else {

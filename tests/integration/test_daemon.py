@@ -125,6 +125,43 @@ class Start(unittest.TestCase):
                          "missing: make it")
 
 
+@unittest.skipUnless(os.geteuid() == 0, "only root can be somebody else")
+class Others(unittest.TestCase):
+    """A client of the Unix socket that is neither root nor the daemon."""
+
+    def ask(self, path, request):
+        client = ("import socket, sys\n"
+                  "s = socket.socket(socket.AF_UNIX)\n"
+                  "s.settimeout(20)\n"
+                  "s.connect(sys.argv[1])\n"
+                  "s.sendall(sys.argv[2].encode() + b'\\n')\n"
+                  "print(s.makefile().readline())\n")
+        done = subprocess.run(
+            ["/usr/bin/python3", "-c", client, path, json.dumps(request)],
+            user=65534, group=65534, extra_groups=[], cwd="/", check=True,
+            capture_output=True, text=True, timeout=DEADLINE_S)
+        return json.loads(done.stdout)
+
+    def test_another_users_jobs_are_not_found(self):
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o755)
+            path = os.path.join(directory, "sock")
+            config = (f'listen = ( {{ type = "unix"; path = "{path}"; '
+                      'mode = "0666"; } );\n' + NO_RELAY)
+            with Daemon(config, directory) as daemon:
+                with daemon.unix() as root:
+                    hidden = root.ask(mail())["id"]
+                    own = self.ask(path, mail())["id"]
+                    for op in ("status", "wait", "cancel"):
+                        refused = self.ask(path, {"op": op, "id": hidden})
+                        self.assertEqual(refused.get("error"), "not_found", op)
+                    for op in ("status", "cancel"):
+                        self.assertTrue(self.ask(path, {"op": op,
+                                                        "id": own})["ok"], op)
+                    self.assertTrue(root.ask({"op": "status",
+                                              "id": own})["ok"])
+
+
 class Limits(unittest.TestCase):
     """Full is a clear answer, never growth."""
 

@@ -115,7 +115,6 @@ static void without_listen_there_are_tcp_udp_and_unix(void **state)
     assert_string_equal(s->listen[0].address, "127.0.0.1");
     assert_int_equal(s->listen[0].port, 7788);
     assert_null(s->listen[0].path);
-    assert_false(s->listen[0].admin);
     assert_int_equal(s->listen[1].type, SETTINGS_LISTEN_UDP);
     assert_string_equal(s->listen[1].address, "127.0.0.1");
     assert_int_equal(s->listen[1].port, 7788);
@@ -123,7 +122,6 @@ static void without_listen_there_are_tcp_udp_and_unix(void **state)
     assert_string_equal(s->listen[2].path, "/run/postrider/postrider.sock");
     assert_int_equal(s->listen[2].mode, 0660);
     assert_null(s->listen[2].address);
-    assert_true(s->listen[2].admin);
     loaded_close(&l);
 }
 
