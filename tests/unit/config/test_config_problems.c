@@ -192,6 +192,16 @@ static const struct bad bad_files[] = {
      "} );\n",
      {{"main.conf:1:", "relays.ca_file: cannot open gone.pem",
        "No such file"}}},
+    {"relays = ( { name = \"a\"; url = \"smtps://x\";\n ca_file = "
+     "\"no.pem\"; } );\n",
+     {{"main.conf:2:", "relays.ca_file: no.pem has no certificate in PEM",
+       "-----BEGIN CERTIFICATE-----"}}},
+    {"relays = ( { name = \"a\"; url = \"smtps://x\";\n ca_file = \".\"; } "
+     ");\n",
+     {{"main.conf:2:", "relays.ca_file: ", "is no plain file"}}},
+    {"relays = ( { name = \"a\"; url = \"smtps://x\";\n ca_file = "
+     "\"pipe\"; } );\n",
+     {{"main.conf:2:", "relays.ca_file: pipe is no plain file", NULL}}},
     {"relays = ( { name = \"a\"; url = \"smtps://x\"; connections = 1001;\n"
      "backoff_first = \"2s\"; backoff_longest = \"1s\"; verify = 1; } );\n",
      {{"main.conf:1:", "relays.connections is out of range", "1 to 1000"},
@@ -283,6 +293,7 @@ static int open_folder(void **state)
     const char loop[] = "@include \"loop.conf\"\n";
     const char syntax[] = "\nqueue = [;\n";
     const char line[] = "hostname = \"a\";\n\n";
+    const char no_pem[] = "-----BEGIN PRIVATE KEY-----\nCERTIFICATE\n";
     const char nul[] = "\nlog = {\0};\n";
     scratch_open(&scratch);
     (void)scratch_write(&scratch, "relays.conf", relays, strlen(relays), 0600);
@@ -290,6 +301,7 @@ static int open_folder(void **state)
     (void)scratch_write(&scratch, "syntax.conf", syntax, strlen(syntax), 0600);
     (void)scratch_write(&scratch, "line.conf", line, strlen(line), 0600);
     (void)scratch_write(&scratch, "nul.conf", nul, sizeof(nul) - 1, 0600);
+    (void)scratch_write(&scratch, "no.pem", no_pem, strlen(no_pem), 0600);
     (void)scratch_write(&scratch, "good.password", "pw\n", 3, 0600);
     (void)scratch_write(&scratch, "open.password", "pw\n", 3, 0604);
     assert_int_equal(mkfifo(scratch_path(&scratch, "pipe"), 0600), 0);

@@ -14,12 +14,14 @@
 #define HOURS(n)   ((n)*3600000LL)
 #define DAYS(n)    ((n)*24 * 3600000LL)
 
+#define PEM "-----BEGIN CERTIFICATE-----\n"
+
 static int open_folder(void **state)
 {
     static struct scratch scratch;
     scratch_open(&scratch);
     (void)scratch_write(&scratch, "main.password", "s3cret \n", 8, 0640);
-    (void)scratch_write(&scratch, "ca.pem", "x", 1, 0644);
+    (void)scratch_write(&scratch, "ca.pem", PEM, strlen(PEM), 0644);
     *state = &scratch;
     return 0;
 }
@@ -173,6 +175,25 @@ static void secrets_come_from_files_and_the_environment(void **state)
     loaded_close(&l);
 }
 
+static void certificates_of_every_name_are_taken(void **state)
+{
+    static const char *const files[] = {
+        "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n",
+        "-----BEGIN TRUSTED CERTIFICATE-----\n",
+        "-----BEGIN X509 CERTIFICATE-----\n",
+        "# Our CA\n\n-----BEGIN X509 CRL-----\nx\n-----END X509 CRL-----\n" PEM,
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        struct loaded l;
+        (void)scratch_write(*state, "some.pem", files[i], strlen(files[i]),
+                            0644);
+        load_good(&l, state,
+                  "relays = ( { name = \"a\"; url = \"smtps://a\"; "
+                  "ca_file = \"some.pem\"; } );\n");
+        loaded_close(&l);
+    }
+}
+
 static void unsafe_relays_are_warned_about_by_name(void **state)
 {
     struct loaded l;
@@ -301,6 +322,7 @@ int main(void)
         cmocka_unit_test(without_listen_there_are_tcp_udp_and_unix),
         cmocka_unit_test(listeners_are_read_as_written),
         cmocka_unit_test(secrets_come_from_files_and_the_environment),
+        cmocka_unit_test(certificates_of_every_name_are_taken),
         cmocka_unit_test(unsafe_relays_are_warned_about_by_name),
         cmocka_unit_test(without_routes_default_has_all_relays_in_order),
         cmocka_unit_test(routes_without_default_get_one_added),
