@@ -57,7 +57,8 @@ class Start(unittest.TestCase):
     def test_a_missing_config_is_named(self):
         done = run("-c", "/nonexistent/postrider.conf")
         self.assertEqual(done.returncode, 78)
-        self.assertIn("/nonexistent/postrider.conf", done.stderr)
+        self.assertEqual(done.stderr, "/nonexistent/postrider.conf: cannot "
+                         "open: No such file or directory\n")
 
     def test_a_port_in_use_is_named(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
