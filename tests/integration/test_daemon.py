@@ -60,6 +60,12 @@ class Start(unittest.TestCase):
         self.assertEqual(done.stderr, "/nonexistent/postrider.conf: cannot "
                          "open: No such file or directory\n")
 
+    def test_help_tells_the_exit_status(self):
+        done = run("--help")
+        self.assertEqual(done.returncode, 0)
+        for status in ("0", "64", "69", "78"):
+            self.assertRegex(done.stdout, rf"(?m)^ +{status} +\S")
+
     def test_a_port_in_use_is_named(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
