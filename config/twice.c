@@ -23,7 +23,10 @@ struct walk {
 
 static char peek(const struct walk *w, size_t ahead)
 {
-    return w->at + ahead < w->text.len ? w->text.data[w->at + ahead] : '\0';
+    size_t at = w->at + ahead;
+    if (at >= w->text.len)
+        return '\0';
+    return w->text.data[at];
 }
 
 static void step(struct walk *w)

@@ -181,7 +181,7 @@ static void certificates_of_every_name_are_taken(void **state)
         "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n",
         "-----BEGIN TRUSTED CERTIFICATE-----\n",
         "-----BEGIN X509 CERTIFICATE-----\n",
-        "# Our CA\n\n-----BEGIN X509 CRL-----\nx\n-----END X509 CRL-----\n" PEM,
+        "# Our CA\n\n-----BEGIN CERTIFICATE-----\nx\n",
     };
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         struct loaded l;
