@@ -70,7 +70,7 @@ static const struct row rows[] = {
     {"MAIL needs a login", STEPS(MAIL("530 5.7.0 login first\r\n"), STALL), 2,
      false, "nn", true, true, SMTP_STAGE_MAIL},
     {"421 to the first MAIL", STEPS(MAIL("421 closing\r\n"), END), 1, false,
-     "n", true, true, SMTP_STAGE_MAIL},
+     "f", true, false, SMTP_STAGE_MAIL},
     {"421 to a later MAIL", STEPS(MAIL("421 closing\r\n"), END), 1, true, "n",
      true, false, SMTP_STAGE_MAIL},
     {"lost at the first MAIL", STEPS({RELAY_EXPECT_START, "MAIL"}), 1, false,
