@@ -10,7 +10,11 @@ void conn_set_init(struct conn_set *set, struct service *service,
                    struct event_base *base)
 {
     *set = (struct conn_set){
-        .service = service, .base = base, .linger_ms = CONN_LINGER_MS};
+        .service = service,
+        .base = base,
+        .linger_ms = CONN_LINGER_MS,
+        .turn = 1,
+    };
     intake_pool_init(&set->pool, service->options.limits.frame_bytes);
     TAILQ_INIT(&set->all);
     TAILQ_INIT(&set->dirty);
@@ -66,23 +70,42 @@ void conn_set_accept(struct conn_set *set, int fd,
         conn_open(set, fd, listener, surplus);
 }
 
-void conn_set_mark(struct conn_set *set, struct conn *c)
+static void mark(struct conn_set *set, struct conn *c, uint64_t turn)
 {
     if (c->dirty || c->phase == CONN_DEAD)
         return;
     c->dirty = true;
+    c->dirty_turn = turn;
     TAILQ_INSERT_TAIL(&set->dirty, c, in_dirty);
+}
+
+void conn_set_mark(struct conn_set *set, struct conn *c)
+{
+    mark(set, c, set->turn);
+}
+
+void conn_set_mark_next(struct conn_set *set, struct conn *c)
+{
+    mark(set, c, set->turn + 1);
 }
 
 void conn_set_turn(struct conn_set *set)
 {
     struct conn *c;
-    while ((c = TAILQ_FIRST(&set->dirty)) != NULL) {
+    /* Who is marked behind one of the next turn has to wait for it too. */
+    while ((c = TAILQ_FIRST(&set->dirty)) != NULL &&
+           c->dirty_turn <= set->turn) {
         TAILQ_REMOVE(&set->dirty, c, in_dirty);
         c->dirty = false;
         conn_settle(c);
     }
     free_dead(set);
+    set->turn++;
+}
+
+bool conn_set_has_more(const struct conn_set *set)
+{
+    return !TAILQ_EMPTY(&set->dirty);
 }
 
 void conn_set_enforce_budget(struct conn_set *set)

@@ -25,7 +25,8 @@ struct conn_set {
     struct event_base *base;
     struct intake_pool pool;
     struct conn_list all;
-    struct conn_list dirty; /* to be settled at the end of the turn */
+    struct conn_list dirty; /* to be settled at the end of a turn */
+    uint64_t turn;
     struct conn_list dead;
     size_t count;
     bool full; /* the last one that came was surplus */
@@ -45,7 +46,14 @@ void conn_set_accept(struct conn_set *set, int fd,
 /* At the end of each turn: settles what changed and frees what is closed. */
 void conn_set_turn(struct conn_set *set);
 
+/* Some have to go on at once: the next turn must not wait for events. */
+bool conn_set_has_more(const struct conn_set *set);
+
+/* To be settled at the end of this turn. */
 void conn_set_mark(struct conn_set *set, struct conn *c);
+
+/* To be settled at the end of the next one. */
+void conn_set_mark_next(struct conn_set *set, struct conn *c);
 
 /* Sends away who is over the budget of large requests. */
 void conn_set_enforce_budget(struct conn_set *set);

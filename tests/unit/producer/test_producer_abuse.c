@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -356,6 +357,63 @@ static void requests_in_flight_are_bounded(void **state)
     office_close(&o);
 }
 
+/* All have asked before the producer runs, the modest one last. */
+static void who_asks_much_does_not_make_the_others_wait(void **state)
+{
+    enum { BUSY = 8, EACH = 3000 };
+    struct office o;
+    struct caller busy[BUSY];
+    struct caller modest;
+    struct buf all;
+    (void)state;
+    buf_init(&all, 1 << 20);
+    for (int i = 0; i < EACH; i++)
+        buf_add_text(&all, "{\"op\":\"ping\"}\n");
+    office_prepare(&o, NULL, 100);
+    for (int i = 0; i < BUSY; i++) {
+        caller_tcp(&busy[i], &o);
+        caller_say_bytes(&busy[i], all.data, all.len);
+    }
+    caller_tcp(&modest, &o);
+    caller_say(&modest, "{\"op\":\"stats\"}\n");
+    office_start(&o);
+    const char *found = strstr(caller_hear(&modest), "\"requests\":");
+    assert_non_null(found);
+    long before = strtol(found + strlen("\"requests\":"), NULL, 10);
+    /* Two rounds, in case that it was not seen in the first. */
+    assert_true(before <= 2 * BUSY * CONN_TURN_REQUESTS + 1);
+    caller_close(&modest);
+    for (int i = 0; i < BUSY; i++) {
+        for (int k = 0; k < EACH; k++)
+            caller_expect(&busy[i], "\"ok\":true");
+        caller_close(&busy[i]);
+    }
+    buf_fini(&all);
+    office_close(&o);
+}
+
+/* What is left over for another turn is not lost at the end of the stream. */
+static void all_that_came_before_the_end_is_answered(void **state)
+{
+    enum { COUNT = 5 * CONN_TURN_REQUESTS };
+    struct office o;
+    struct caller c;
+    (void)state;
+    for (int extra = 0; extra < 2; extra++) {
+        office_prepare(&o, NULL, 100);
+        caller_tcp(&c, &o);
+        for (int i = 0; i < COUNT + extra; i++)
+            caller_say(&c, "{\"op\":\"ping\"}\n");
+        caller_finish(&c);
+        office_start(&o);
+        for (int i = 0; i < COUNT + extra; i++)
+            caller_expect(&c, "\"ok\":true");
+        caller_expect_clean_end(&c);
+        caller_close(&c);
+        office_close(&o);
+    }
+}
+
 static void who_goes_while_waiting_leaves_nothing(void **state)
 {
     struct office o;
@@ -555,6 +613,8 @@ int main(void)
         cmocka_unit_test(connections_are_bounded),
         cmocka_unit_test(those_beyond_the_surplus_are_told_too),
         cmocka_unit_test(requests_in_flight_are_bounded),
+        cmocka_unit_test(who_asks_much_does_not_make_the_others_wait),
+        cmocka_unit_test(all_that_came_before_the_end_is_answered),
         cmocka_unit_test(who_goes_while_waiting_leaves_nothing),
         cmocka_unit_test(who_goes_while_a_job_is_not_settled_is_forgotten),
         cmocka_unit_test(a_full_spool_stops_the_stream_until_there_is_room),
