@@ -99,6 +99,7 @@ void conn_cut(struct conn *c)
     TAILQ_REMOVE(&c->set->all, c, in_all);
     TAILQ_INSERT_TAIL(&c->set->dead, c, in_all);
     c->set->count--;
+    c->set->served -= !c->surplus;
     metrics_add(c->set->service->options.metrics, METRIC_CONNECTIONS_OPEN, -1);
 }
 
@@ -491,6 +492,7 @@ void conn_open(struct conn_set *set, int fd,
                           on_writable, c) != 0);
     TAILQ_INSERT_TAIL(&set->all, c, in_all);
     set->count++;
+    set->served += !surplus;
     metrics_add(set->service->options.metrics, METRIC_CONNECTIONS_OPEN, 1);
     poll_for(&c->readable, &c->reads, true);
 }

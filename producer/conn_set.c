@@ -49,12 +49,23 @@ static void turn_away(int fd)
     (void)close(fd);
 }
 
+/* Places that a listener's connections may take. */
+static size_t places(const struct conn_set *set,
+                     const struct producer_listener *listener)
+{
+    const size_t max = set->service->options.limits.connections;
+    if (listener->type == PRODUCER_LISTENER_UNIX || max < CONN_SET_RESERVE_MIN)
+        return max;
+    size_t reserve = max / CONN_SET_RESERVE;
+    return max - (reserve > 0 ? reserve : 1);
+}
+
 void conn_set_accept(struct conn_set *set, int fd,
                      const struct producer_listener *listener)
 {
     struct metrics *metrics = set->service->options.metrics;
     const size_t max = set->service->options.limits.connections;
-    bool surplus = set->count >= max;
+    bool surplus = set->served >= places(set, listener);
     metrics_add(
         metrics,
         surplus ? METRIC_CONNECTIONS_REFUSED : METRIC_CONNECTIONS_ACCEPTED, 1);
@@ -62,9 +73,10 @@ void conn_set_accept(struct conn_set *set, int fd,
     if (surplus && !set->full)
         log_event(LOG_LEVEL_WARNING, "connections.full",
                   LOG_TEXT("listener", listener->name),
-                  LOG_INT("connections", set->count));
-    set->full = surplus;
-    if (set->count >= max + CONN_SET_SURPLUS)
+                  LOG_INT("connections", set->served));
+    if (surplus || listener->type != PRODUCER_LISTENER_UNIX)
+        set->full = surplus;
+    if (surplus && set->count >= max + CONN_SET_SURPLUS)
         turn_away(fd);
     else
         conn_open(set, fd, listener, surplus);

@@ -14,9 +14,13 @@
  *
  * Up to limits.connections are served; CONN_SET_SURPLUS more are kept for a
  * moment to be told rate_limited in their own framing; what comes beyond is
- * told so in newline framing and closed at once.
+ * told so in newline framing and closed at once. From CONN_SET_RESERVE_MIN on,
+ * one of CONN_SET_RESERVE places is for Unix sockets only: who administrates
+ * must get in when others have taken all they can get.
  */
-#define CONN_SET_SURPLUS 32
+#define CONN_SET_RESERVE     16
+#define CONN_SET_RESERVE_MIN 4
+#define CONN_SET_SURPLUS     32
 
 TAILQ_HEAD(conn_list, conn);
 
@@ -29,7 +33,8 @@ struct conn_set {
     uint64_t turn;
     struct conn_list dead;
     size_t count;
-    bool full; /* the last one that came was surplus */
+    size_t served; /* of them, those that are not surplus */
+    bool full;     /* one was surplus, and since then there was no place */
     int64_t linger_ms;
 };
 

@@ -331,6 +331,41 @@ static void those_beyond_the_surplus_are_told_too(void **state)
     office_close(&o);
 }
 
+static void a_place_is_kept_for_unix_sockets(void **state)
+{
+    enum { COUNT = 4 + 2 * CONN_SET_SURPLUS };
+    struct office o;
+    struct caller tcp[COUNT];
+    struct caller c;
+    struct caller extra;
+    struct producer_limits limits = office_limits();
+    (void)state;
+    limits.connections = 4;
+    office_open(&o, &limits, 100);
+    for (int i = 0; i < 3; i++) {
+        caller_tcp(&tcp[i], &o);
+        caller_say(&tcp[i], "{\"op\":\"ping\"}\n");
+        caller_expect(&tcp[i], "\"ok\":true");
+    }
+    caller_tcp(&extra, &o);
+    caller_say(&extra, "{\"op\":\"ping\"}\n");
+    caller_expect(&extra, "\"error\":\"rate_limited\"");
+    caller_close(&extra);
+    /* Nor do those help who wait to be told so, and more. */
+    for (int i = 3; i < COUNT; i++)
+        caller_tcp(&tcp[i], &o);
+    caller_unix(&c, &o);
+    caller_say(&c, "{\"op\":\"ping\"}\n");
+    caller_expect(&c, "\"ok\":true");
+    caller_unix(&extra, &o);
+    caller_expect(&extra, "\"error\":\"rate_limited\"");
+    caller_close(&extra);
+    caller_close(&c);
+    for (int i = 0; i < COUNT; i++)
+        caller_close(&tcp[i]);
+    office_close(&o);
+}
+
 static void requests_in_flight_are_bounded(void **state)
 {
     struct office o;
@@ -612,6 +647,7 @@ int main(void)
         cmocka_unit_test(who_takes_no_replies_is_cut),
         cmocka_unit_test(connections_are_bounded),
         cmocka_unit_test(those_beyond_the_surplus_are_told_too),
+        cmocka_unit_test(a_place_is_kept_for_unix_sockets),
         cmocka_unit_test(requests_in_flight_are_bounded),
         cmocka_unit_test(who_asks_much_does_not_make_the_others_wait),
         cmocka_unit_test(all_that_came_before_the_end_is_answered),
