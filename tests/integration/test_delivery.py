@@ -246,6 +246,129 @@ for phase_name, (phase_fault, phase_final) in PHASES.items():
     add_phase(phase_name, phase_fault, phase_final)
 
 
+# More than the buffers of a connection hold: the relay has to read it.
+LONG = ("x" * 70 + "\n") * 280_000
+
+# Where it goes wrong for a mail to ann and bob; the reply at rcpt is bob's.
+STAGES = {"mail": "mail:count=1,", "rcpt": "rcpt:match=bob@*,count=1,",
+          "data": "data:count=1,", "body": "body:count=1,",
+          "final": "final:count=1,"}
+ENDS = {"drop": "closed the connection", "reset": "closed the connection",
+        "stall": "timed out: nothing for 300 ms",
+        "delay=1h": "timed out: nothing for 300 ms"}
+
+# fault, the outcomes of ann and bob after the first attempt
+REFUSALS = {
+    "refused at mail": ("mail:reply=550 5.7.1 Go away", "failed", "failed"),
+    "refused at rcpt": ("rcpt:match=bob@*,reply=550 5.1.1 Nobody",
+                        "delivered", "failed"),
+    "refused at data": ("data:reply=554 5.5.1 No", "failed", "failed"),
+    "refused in the body": ("body:drop,reply=554 5.6.0 Enough", "failed",
+                            "failed"),
+    "refused as final": ("final:reply=554 5.6.0 Spam", "failed", "failed"),
+    "put off at mail": (STAGES["mail"] + "reply=451 4.3.0 Later", "deferred",
+                        "deferred"),
+    "put off at rcpt": (STAGES["rcpt"] + "reply=450 4.2.0 Busy", "delivered",
+                        "deferred"),
+    "put off at data": (STAGES["data"] + "reply=451 4.3.0 Later", "deferred",
+                        "deferred"),
+    "put off as final": (STAGES["final"] + "reply=451 4.7.1 Grey", "deferred",
+                         "deferred"),
+    "session ended at mail": (STAGES["mail"] + "reply=421 4.3.2 Closing",
+                              "deferred", "deferred"),
+    "session ended at rcpt": (STAGES["rcpt"] + "reply=421 4.3.2 Closing",
+                              "deferred", "deferred"),
+}
+
+
+class TwoRecipients(unittest.TestCase):
+    """Each phase fails for a mail to two: the outcome of each is named."""
+
+    people = ("ann@example.net", "bob@example.net")
+
+    def send(self, fault, settings="", **fields):
+        service = Service(sink=["--fault", fault], retry='first = "50ms";',
+                          relay='connections = 1; backoff_first = "50ms"; '
+                                + settings)
+        self.addCleanup(service.stop)
+        with service.tcp() as client:
+            job = client.ask(mail(to=list(self.people), **fields))["id"]
+        return service, service.settled(job)
+
+    def first_outcomes(self, service, status):
+        """Outcome and log line of the first attempt, for each recipient."""
+        found = []
+        service.wait_log(f"event=job.{status['state']} job={status['id']}")
+        for person in self.people:
+            lines = [line for line in service.log().splitlines()
+                     if f"job={status['id']}" in line
+                     and f"recipient={person}" in line]
+            self.assertLessEqual(len(lines), 1, lines)
+            found.append((lines[0].split("event=recipient.")[1].split()[0],
+                          lines[0]) if lines else ("delivered", ""))
+        return found
+
+    def check_lost(self, stage, how, want, messages, **fields):
+        """The session ends: not one word of an answer, or half of one."""
+        phase = "final" if want == "unknown" else stage
+        service, status = self.send(STAGES[stage] + how,
+                                    f'{phase}_timeout = "300ms";', **fields)
+        for outcome, line in self.first_outcomes(service, status):
+            self.assertEqual(outcome, want, line)
+            self.assertIn(ENDS[how.split(",")[-1]], line)
+        self.assertEqual(status["state"], "delivered")
+        self.assertEqual([(r["address"], r["state"], r["attempts"])
+                          for r in status["recipients"]],
+                         [(p, "delivered", 2) for p in self.people])
+        summary = service.sink.summary()
+        self.assertEqual(summary["messages"], messages)
+        self.assertEqual(summary["duplicates"], 2 * (messages - 1))
+        # Nothing of it is the relay's failure.
+        self.assertNotIn("relay.backing_off", service.log())
+
+    def check_refused(self, fault, ann, bob):
+        service, status = self.send(fault)
+        code = fault.split("reply=")[1][:3]
+        for (outcome, line), want in zip(self.first_outcomes(service, status),
+                                         (ann, bob)):
+            self.assertEqual(outcome, want, line)
+            if want != "delivered":
+                self.assertIn(code, line)
+        ends = ["failed" if o == "failed" else "delivered" for o in (ann, bob)]
+        self.assertEqual([r["state"] for r in status["recipients"]], ends)
+        self.assertEqual([r["attempts"] for r in status["recipients"]],
+                         [2 if o == "deferred" else 1 for o in (ann, bob)])
+        self.assertEqual(status["state"],
+                         "failed" if "failed" in ends else "delivered")
+        self.assertEqual(service.sink.summary()["duplicates"], 0)
+
+
+def add_two(name, check, *arguments, **fields):
+    def test(self):
+        getattr(self, check)(*arguments, **fields)
+    setattr(TwoRecipients, "test_" + name.replace(" ", "_"), test)
+
+
+for stage_name in ("mail", "rcpt", "data", "final"):
+    for end in ("drop", "reset", "stall"):
+        # The sink takes a message before it does not answer it.
+        lost = ("unknown", 2) if stage_name == "final" else ("deferred", 1)
+        add_two(f"{end} at {stage_name}", "check_lost", stage_name, end, *lost)
+        add_two(f"half a reply then {end} at {stage_name}", "check_lost",
+                stage_name, "half," + end, *lost)
+
+for end in ("drop", "reset"):
+    add_two(f"{end} in the body", "check_lost", "body", "after=1000," + end,
+            "deferred", 1, text=LONG)
+add_two("body is read no further", "check_lost", "body",
+        "after=1000,delay=1h", "deferred", 1, text=LONG)
+add_two("body is read to its end and nothing said", "check_lost", "body",
+        "stall", "unknown", 1)
+
+for phase_name, refusal in REFUSALS.items():
+    add_two(phase_name, "check_refused", *refusal)
+
+
 class Relays(unittest.TestCase):
     def test_starttls_delivers(self):
         with Service(kind="starttls") as service, service.tcp() as client:
