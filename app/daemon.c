@@ -65,18 +65,22 @@ static struct smtp_relay smtp_relay_of(const struct settings_relay *relay,
 static enum err_code create_spool(struct daemon *d, struct err *err)
 {
     const struct settings *s = d->settings;
-    struct spool_options options = {
+    const struct spool_options options = {
         .routes = d->route_names,
         .route_count = s->route_count,
         .max_jobs = s->spool.max_jobs,
         .max_bytes = s->spool.max_bytes,
         .history_keep_ms = s->history.keep_ms,
+        .history_keep_failed_ms = s->history.keep_failed_ms,
         .history_max_jobs = s->history.max_jobs,
         .key_window_ms = s->idempotency.window_ms,
         .key_max = s->idempotency.max_keys,
+        .give_up_ms = s->retry.give_up_ms,
         .clock = d->clock,
     };
-    return spool_create_memory(&d->spool, &options, err);
+    if (s->spool.backend == SETTINGS_SPOOL_MEMORY)
+        return spool_create_memory(&d->spool, &options, err);
+    return spool_create_sqlite(&d->spool, &options, s->spool.path, err);
 }
 
 static enum err_code create_queue(struct daemon *d, struct err *err)
@@ -281,9 +285,9 @@ void daemon_log_ready(const struct daemon *d)
 }
 
 /*
- * Waits while jobs are being sent. The scheduler claims what is due at once,
- * so a quiet moment means that what is left waits for a later time or for a
- * relay that is down.
+ * For jobs in memory: waits while any is being sent. The scheduler claims what
+ * is due at once, so a quiet moment means that what is left waits for a later
+ * time or for a relay that is down.
  */
 static void finish_jobs(struct daemon *d, int64_t until_ms,
                         bool (*hurry)(void *ctx), void *ctx)
@@ -306,8 +310,10 @@ void daemon_drain(struct daemon *d, bool (*hurry)(void *ctx), void *ctx)
 {
     struct spool_stats stats;
     int64_t until_ms = clock_mono_ms(d->clock) + d->settings->shutdown.drain_ms;
+    bool memory = d->settings->spool.backend == SETTINGS_SPOOL_MEMORY;
     producer_drain(d->producer);
-    finish_jobs(d, until_ms, hurry, ctx);
+    if (memory)
+        finish_jobs(d, until_ms, hurry, ctx);
     if (hurry(ctx))
         until_ms = 0;
     /* The pool first: clients that wait for a job still get its end. */
@@ -315,7 +321,7 @@ void daemon_drain(struct daemon *d, bool (*hurry)(void *ctx), void *ctx)
     producer_stop(d->producer, until_ms);
     spool_stats(d->spool, &stats);
     int64_t left = stats.waiting + stats.active + stats.held;
-    if (left > 0)
+    if (left > 0 && memory)
         log_event(LOG_LEVEL_WARNING, "daemon.jobs_lost", LOG_INT("jobs", left),
                   LOG_TEXT("why", "spool.backend is \"memory\": what waits "
                                   "ends with the daemon"));
