@@ -62,19 +62,23 @@ static void on_claimed(void *ctx, struct spool_lane lane,
     mutex_unlock(&in->lock);
 }
 
+/* Lock held. */
+static void take_over(struct backlog_class *c)
+{
+    struct claim *claim;
+    STAILQ_FOREACH (claim, &c->arrived, next) {
+        c->held_count++;
+    }
+    STAILQ_CONCAT(&c->held, &c->arrived);
+    c->known_due_ms = c->due_ms;
+    c->known_asked = c->asked;
+}
+
 void backlog_look(struct backlog *in)
 {
     mutex_lock(&in->lock);
-    for (size_t i = 0; i < JOB_PRIORITY_COUNT; i++) {
-        struct backlog_class *c = &in->classes[i];
-        struct claim *claim;
-        STAILQ_FOREACH (claim, &c->arrived, next) {
-            c->held_count++;
-        }
-        STAILQ_CONCAT(&c->held, &c->arrived);
-        c->known_due_ms = c->due_ms;
-        c->known_asked = c->asked;
-    }
+    for (size_t i = 0; i < JOB_PRIORITY_COUNT; i++)
+        take_over(&in->classes[i]);
     mutex_unlock(&in->lock);
 }
 

@@ -127,7 +127,7 @@ static enum err_code make_threads(struct pool *pool, struct err *err)
     };
     enum err_code code =
         scheduler_create(&pool->scheduler, &scheduler_options, err);
-    pool->workers = mem_calloc(options->consumers, sizeof(*pool->workers));
+    pool->workers = mem_calloc(options->consumers, sizeof(struct worker *));
     for (unsigned i = 0; i < options->consumers && code == ERR_NONE; i++) {
         struct worker_options worker_options = {
             .pool = options,
@@ -208,6 +208,7 @@ void pool_destroy(struct pool *pool)
 {
     if (pool == NULL)
         return;
+    spool_on_due(pool->options.spool, NULL, NULL);
     if (pool->workers != NULL)
         for (unsigned i = 0; i < pool->options.consumers; i++)
             worker_destroy(pool->workers[i]);

@@ -56,7 +56,10 @@ MUST_CHECK enum err_code pool_create(struct pool **out,
                                      const struct pool_options *options,
                                      struct err *err);
 
-/* Starts the threads; on failure those that were started are stopped. */
+/*
+ * Starts the threads; on failure those that were started are stopped, and the
+ * pool can only be destroyed.
+ */
 MUST_CHECK enum err_code pool_start(struct pool *pool, struct err *err);
 
 /*
@@ -67,14 +70,17 @@ MUST_CHECK enum err_code pool_start(struct pool *pool, struct err *err);
  */
 void pool_stop(struct pool *pool, int64_t until_ms);
 
-/* Must be stopped, or never started. NULL is allowed. */
+/*
+ * Must be stopped, or never started, and no other thread may use the spool
+ * meanwhile: its on_due is nobody's afterwards. NULL is allowed.
+ */
 void pool_destroy(struct pool *pool);
 
 struct pool_relay_stats {
     const char *state; /* "ready", "backing_off", "probing" */
     char last_error[256];
     int64_t retry_in_ms;
-    int64_t sessions;
+    int64_t sessions;  /* established */
     int64_t delivered; /* recipients, as the next three */
     int64_t deferred;
     int64_t rejected;

@@ -292,7 +292,7 @@ int64_t scheduler_round(struct scheduler *s)
     size_t count = s->options.route_count;
     for (size_t i = 0; i < count; i++)
         serve_route(s, (s->first_route + i) % count, now_ms, now_real_ms);
-    s->first_route = (s->first_route + 1) % count;
+    s->first_route++;
     return s->more ? now_ms : s->wake_at_ms;
 }
 

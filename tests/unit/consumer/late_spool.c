@@ -1,4 +1,4 @@
-#include "late_spool.h"
+#include "tests/unit/consumer/late_spool.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "mini_relay.h"
+#include "tests/unit/consumer/mini_relay.h"
 
 #include <poll.h>
 #include <stdio.h>

@@ -37,7 +37,7 @@ void mini_relay_free(struct mini_relay *r);
 /* RCPTs it accepts of one mail; the others get 452. */
 void mini_relay_limit_recipients(struct mini_relay *r, unsigned limit);
 
-/* Connections beyond get a 421 greeting; 0: all do. */
+/* Connections beyond get a 421 greeting; 0: all of them. */
 void mini_relay_limit_sessions(struct mini_relay *r, unsigned limit);
 
 /* While held, no reply to a final dot is given. */

@@ -1,4 +1,4 @@
-#include "rig.h"
+#include "tests/unit/consumer/rig.h"
 
 #include <poll.h>
 #include <setjmp.h>

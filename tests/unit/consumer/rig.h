@@ -7,9 +7,9 @@
 
 #include "consumer/pool.h"
 #include "core/metrics.h"
-#include "mini_relay.h"
 #include "queue/queue.h"
 #include "queue/spool.h"
+#include "tests/unit/consumer/mini_relay.h"
 
 /*
  * A whole sending side against up to two mini relays "first" and "second":
@@ -57,7 +57,7 @@ struct rig_job {
 };
 
 /* Puts a job of these properties in; its id. */
-struct id rig_put(struct rig *rig, const struct rig_job *job);
+struct id rig_put(struct rig *rig, const struct rig_job *wanted);
 
 /* Waits until the job is in this state. */
 void rig_wait_state(struct rig *rig, const struct id *id, enum job_state state);

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "core/clock.h"
-#include "rig.h"
+#include "tests/unit/consumer/rig.h"
 
 static void many_jobs_go_over_few_sessions_once_each(void **state)
 {

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "core/clock.h"
-#include "rig.h"
+#include "tests/unit/consumer/rig.h"
 
 struct awaited_relay {
     struct rig *rig;

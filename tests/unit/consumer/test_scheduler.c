@@ -11,7 +11,7 @@
 #include "consumer/scheduler.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "late_spool.h"
+#include "tests/unit/consumer/late_spool.h"
 
 #define START_MS INT64_C(1000000000)
 
