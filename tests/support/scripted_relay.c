@@ -20,7 +20,8 @@
 #define RECEIVED_MAX    (64U << 20)
 #define SIPS            8
 #define SIP_MS          200
-#define SIP_BYTES       (4U << 20)
+#define SIP_BYTES       (128U << 10)
+#define NARROW_BYTES    (16 << 10)
 
 struct connection {
     struct scripted_relay *relay;
@@ -58,7 +59,6 @@ static bool failed(struct connection *c, const char *what, struct str saw)
     return false;
 }
 
-/* More than what a pause lets through lies in the connection's buffers. */
 static void pause_in_sips(struct connection *c, size_t size)
 {
     struct pollfd never = {.fd = -1};
@@ -152,6 +152,16 @@ static bool read_message(struct connection *c, bool keep)
     } while (true);
 }
 
+static void read_rest(struct connection *c)
+{
+    char bytes[4096];
+    size_t n;
+    buf_add_str(&c->received, buf_str(&c->in));
+    buf_truncate(&c->in, 0);
+    while ((n = receive(c, bytes, sizeof(bytes))) > 0)
+        buf_add(&c->received, bytes, n);
+}
+
 static bool take_mail(struct connection *c)
 {
     for (;;) {
@@ -227,6 +237,9 @@ static bool do_step(struct connection *c)
     case RELAY_SIP:
         c->sips = SIPS;
         return read_message(c, true);
+    case RELAY_REST:
+        read_rest(c);
+        break;
     case RELAY_TAKE:
         return take_mail(c);
     case RELAY_TLS:
@@ -314,6 +327,10 @@ static bool start(struct scripted_relay *relay)
         wake_init(&relay->resume, NULL) != ERR_NONE ||
         net_address_parse(STR("127.0.0.1"), 0, &address, NULL) != ERR_NONE ||
         net_listen_tcp(&address, &relay->fd, NULL) != ERR_NONE)
+        return false;
+    const int narrow = NARROW_BYTES;
+    if (relay->options.narrow && setsockopt(relay->fd, SOL_SOCKET, SO_RCVBUF,
+                                            &narrow, sizeof(narrow)) != 0)
         return false;
     net_local_address(relay->fd, &address);
     relay->port = net_address_port(&address);

@@ -20,6 +20,7 @@ enum relay_step_kind {
     RELAY_EXPECT_START, /* a line that starts with text */
     RELAY_MESSAGE,      /* reads up to the final dot, and keeps it */
     RELAY_SIP,          /* the same with eight pauses of 200 ms */
+    RELAY_REST,         /* keeps all that comes until the client closes */
     RELAY_TAKE,         /* a whole mail: MAIL, any RCPT, DATA, dot; 250 each */
     RELAY_TLS,          /* handshake */
     RELAY_STALL,        /* waits for the client to close; the last */
@@ -51,6 +52,7 @@ struct relay_step {
 struct relay_options {
     const char *cert_file; /* NULL: no TLS */
     const char *key_file;
+    bool narrow; /* takes in little more than it reads */
     /* One for each connection, in order; the last serves all that follow. */
     const struct relay_step *const *scripts;
     size_t script_count;

@@ -106,6 +106,12 @@ void guest_check(const struct guest *g, const char *outcomes);
 /* Aborts if it is there, and waits for closed. */
 void guest_leave(struct guest *g);
 
+/*
+ * Makes our end of all connections to the relay take in little at once, so
+ * that writes have to be tried again. (A loopback socket takes megabytes.)
+ */
+void meeting_narrow(struct meeting *m);
+
 /* Runs the loop until connection 0 has done so many steps of its script. */
 void meeting_await_steps(struct meeting *m, size_t steps);
 

@@ -59,10 +59,9 @@ static int teardown(void **state)
     return meeting_global_teardown(state);
 }
 
-static void begin(struct meeting *m, const struct relay_step *script,
-                  const struct test_cert *cert, enum smtp_tls tls)
+static void begin_at(struct meeting *m, const struct relay_step *script,
+                     const struct test_cert *cert, enum smtp_tls tls)
 {
-    memset(m, 0, sizeof(*m));
     m->scripts[0] = script;
     m->options.script_count = 1;
     if (cert != NULL) {
@@ -72,6 +71,21 @@ static void begin(struct meeting *m, const struct relay_step *script,
     meeting_begin_with(m);
     m->relay.tls = tls;
     m->relay.ca_file = cert == NULL ? NULL : cert->cert_file;
+}
+
+static void begin(struct meeting *m, const struct relay_step *script,
+                  const struct test_cert *cert, enum smtp_tls tls)
+{
+    memset(m, 0, sizeof(*m));
+    begin_at(m, script, cert, tls);
+}
+
+static void begin_narrow(struct meeting *m, const struct relay_step *script,
+                         const struct test_cert *cert, enum smtp_tls tls)
+{
+    memset(m, 0, sizeof(*m));
+    m->options.narrow = true;
+    begin_at(m, script, cert, tls);
 }
 
 static void use_login(struct meeting *m)
@@ -391,11 +405,11 @@ static void a_big_body_gets_through_a_narrow_pipe(void **state)
         {RELAY_SIP, NULL},
         SEND("250 ok\r\n"),
         STALL};
-    const size_t size = 40U << 20;
+    const size_t size = 2U << 20;
     struct meeting m;
     struct buf want;
     buf_init(&want, size + 3);
-    begin(&m, script, &certs.good, SMTP_TLS_IMPLICIT);
+    begin_narrow(&m, script, &certs.good, SMTP_TLS_IMPLICIT);
     m.relay.body_timeout_ms = 1000;
     m.relay.final_timeout_ms = 5000;
     for (size_t i = 0; i < size; i++)
@@ -408,6 +422,7 @@ static void a_big_body_gets_through_a_narrow_pipe(void **state)
     struct body *body = body_from_memory(data, size);
     struct guest *g = &m.guests[0];
     guest_enter(g);
+    meeting_narrow(&m);
     guest_send_body(g, body);
     guest_await_results(g, 1);
     guest_check(g, "d");

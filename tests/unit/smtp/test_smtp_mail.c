@@ -105,6 +105,67 @@ static void a_relay_that_stops_reading_the_body_is_deferred(void **state)
     body_unref(body);
 }
 
+/* To a relay that reads nothing until we are gone. */
+static enum outcome cut_with(size_t size)
+{
+    static const struct relay_step script[] = {
+        RELAY_HELLO,
+        RELAY_ANSWER("MAIL", "250 ok\r\n"),
+        RCPT("r0", "250 ok\r\n"),
+        RELAY_ANSWER("DATA", "354 go\r\n"),
+        {RELAY_PAUSE, NULL},
+        {RELAY_REST, NULL}};
+    struct meeting m;
+    memset(&m, 0, sizeof(m));
+    m.scripts[0] = script;
+    m.options.script_count = 1;
+    m.options.narrow = true;
+    meeting_begin_with(&m);
+    struct buf all;
+    buf_init(&all, 4 * size + 5);
+    struct body *body = big_body(size, &all);
+    struct guest *g = &m.guests[0];
+    guest_enter(g);
+    meeting_narrow(&m);
+    guest_send_body(g, body);
+    meeting_await_steps(&m, sizeof(script) / sizeof(script[0]) - 2);
+    meeting_run(&m, 40);
+    guest_leave(g);
+    scripted_relay_resume(m.server);
+    assert_string_equal(scripted_relay_stop(m.server), "");
+    bool whole = str_equal(scripted_relay_received(m.server), buf_str(&all));
+    enum outcome outcome = g->last[0].outcome;
+    if ((outcome == OUTCOME_UNKNOWN) != whole)
+        fail_msg("%zu bytes: %s, but the relay got %s", size,
+                 outcome_name(outcome), whole ? "all" : "not all");
+    buf_fini(&all);
+    meeting_end(&m);
+    body_unref(body);
+    return outcome;
+}
+
+/*
+ * The sizes around the one where the connection is full: among them are those
+ * where only the last slice does not fit, or not all of it.
+ */
+static void a_cut_mail_is_unknown_if_and_only_if_the_dot_was_out(void **state)
+{
+    (void)state;
+    size_t fits = 0;
+    size_t too_much = 1U << 20;
+    assert_int_equal(cut_with(fits), OUTCOME_UNKNOWN);
+    assert_int_equal(cut_with(too_much), OUTCOME_UNTRIED);
+    while (too_much - fits > 1024) {
+        size_t middle = (fits + too_much) / 2;
+        if (cut_with(middle) == OUTCOME_UNKNOWN)
+            fits = middle;
+        else
+            too_much = middle;
+    }
+    for (size_t size = fits; size < fits + 20000; size += 1500)
+        (void)cut_with(size);
+}
+
 static void a_relay_that_ends_it_during_the_body_is_heard(void **state)
 {
     (void)state;
@@ -301,6 +362,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bodies_of_any_size_arrive_whole),
         cmocka_unit_test(a_relay_that_stops_reading_the_body_is_deferred),
+        cmocka_unit_test(a_cut_mail_is_unknown_if_and_only_if_the_dot_was_out),
         cmocka_unit_test(a_relay_that_ends_it_during_the_body_is_heard),
         cmocka_unit_test(size_and_8bitmime_are_used_when_offered_and_needed),
         cmocka_unit_test(what_the_relay_cannot_take_is_rejected_unsent),
