@@ -4,7 +4,7 @@
 packages_build=(
     cmake gcc libc6-dev ninja-build pkg-config
     libconfig-dev libcurl4-openssl-dev libevent-dev libssl-dev libyajl-dev
-    uthash-dev python3 ca-certificates)
+    python3 ca-certificates)
 
 packages_test=(
     clang clang-format libclang-rt-14-dev libcmocka-dev libgmime-3.0-dev
