@@ -29,65 +29,90 @@ void base64_encode(struct str data, struct buf *out)
     }
 }
 
-static int value_of(char c)
+/* What each byte stands for; BAD_BIT for what is no digit of base64. */
+#define BAD_BIT 0x80U
+
+struct digits {
+    unsigned char value[256];
+};
+
+static void digits_init(struct digits *d)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == '+')
-        return 62;
-    return c == '/' ? 63 : -1;
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                   "abcdefghijklmnopqrstuvwxyz0123456789+/";
+    memset(d->value, BAD_BIT, sizeof(d->value));
+    for (unsigned char i = 0; i < 64; i++)
+        d->value[(unsigned char)alphabet[i]] = i;
 }
 
-/* EVP_DecodeBlock trims blanks and trusts padding, so look first. */
-static bool is_strict(struct str text, size_t *padding)
+/* Four digits to three bytes; false when one is none. */
+static bool decode_group(const struct digits *d, const char *text,
+                         unsigned char out[3])
 {
-    *padding = 0;
-    if (text.len % 4 != 0)
+    const unsigned char *in = (const unsigned char *)text;
+    unsigned a = d->value[in[0]];
+    unsigned b = d->value[in[1]];
+    unsigned c = d->value[in[2]];
+    unsigned e = d->value[in[3]];
+    out[0] = (unsigned char)(a << 2 | b >> 4);
+    out[1] = (unsigned char)(b << 4 | c >> 2);
+    out[2] = (unsigned char)(c << 6 | e);
+    return ((a | b | c | e) & BAD_BIT) == 0;
+}
+
+/* text has no padding. */
+static bool decode(const struct digits *d, struct str text, char *out)
+{
+    unsigned char *at = (unsigned char *)out;
+    bool good = true;
+    for (size_t i = 0; i + 4 <= text.len; i += 4, at += 3)
+        good &= decode_group(d, text.data + i, at);
+    return good;
+}
+
+/* The last group may have one or two "=", and no bit set that none needs. */
+static bool decode_last(const struct digits *d, struct str text,
+                        struct buf *out)
+{
+    char group[4];
+    unsigned char bytes[3];
+    size_t len = 3;
+    memcpy(group, text.data, sizeof(group));
+    if (group[3] == '=') {
+        group[3] = 'A';
+        len = 2;
+        if (group[2] == '=') {
+            group[2] = 'A';
+            len = 1;
+        }
+    }
+    if (!decode_group(d, group, bytes))
         return false;
-    while (*padding < 2 && text.len > *padding &&
-           text.data[text.len - 1 - *padding] == '=')
-        ++*padding;
-    for (size_t i = 0; i < text.len - *padding; i++)
-        if (value_of(text.data[i]) < 0)
+    for (size_t i = len; i < 3; i++)
+        if (bytes[i] != 0)
             return false;
-    if (*padding == 0)
-        return true;
-    int last = value_of(text.data[text.len - 1 - *padding]);
-    return (last & (*padding == 1 ? 3 : 15)) == 0;
-}
-
-static bool decode(char *out, struct str text)
-{
-    return EVP_DecodeBlock((unsigned char *)out,
-                           (const unsigned char *)text.data,
-                           (int)text.len) >= 0;
+    buf_add(out, bytes, len);
+    return true;
 }
 
 enum err_code base64_decode(struct str text, struct buf *out)
 {
-    size_t padding;
-    if (!is_strict(text, &padding))
+    struct digits digits;
+    if (text.len % 4 != 0)
         return ERR_INVALID;
-    while (text.len > 4) {
-        size_t piece = text.len - 4 < PIECE ? text.len - 4 : PIECE;
-        char *room = buf_reserve(out, piece / 4 * 3);
-        if (room == NULL)
-            return ERR_TOO_LARGE;
-        if (!decode(room, str_of(text.data, piece)))
-            return ERR_INVALID;
-        out->len += piece / 4 * 3;
-        text = str_after(text, piece);
-    }
     if (text.len == 0)
         return ERR_NONE;
-    /* The last three bytes may be fewer. */
-    char last[3];
-    if (!decode(last, text))
+    size_t whole = text.len - 4;
+    digits_init(&digits);
+    if (whole > 0) {
+        char *room = buf_reserve(out, whole / 4 * 3);
+        if (room == NULL)
+            return ERR_TOO_LARGE;
+        if (!decode(&digits, str_of(text.data, whole), room))
+            return ERR_INVALID;
+        out->len += whole / 4 * 3;
+    }
+    if (!decode_last(&digits, str_after(text, whole), out))
         return ERR_INVALID;
-    buf_add(out, last, 3 - padding);
     return buf_ok(out) ? ERR_NONE : ERR_TOO_LARGE;
 }
