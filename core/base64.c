@@ -71,13 +71,13 @@ static bool decode(const struct digits *d, struct str text, char *out)
 }
 
 /* The last group may have one or two "=", and no bit set that none needs. */
-static bool decode_last(const struct digits *d, struct str text,
+static bool decode_last(const struct digits *d, const char text[4],
                         struct buf *out)
 {
     char group[4];
     unsigned char bytes[3];
     size_t len = 3;
-    memcpy(group, text.data, sizeof(group));
+    memcpy(group, text, sizeof(group));
     if (group[3] == '=') {
         group[3] = 'A';
         len = 2;
@@ -112,7 +112,7 @@ enum err_code base64_decode(struct str text, struct buf *out)
             return ERR_INVALID;
         out->len += whole / 4 * 3;
     }
-    if (!decode_last(&digits, str_after(text, whole), out))
+    if (!decode_last(&digits, str_of(text.data + whole, 4), out))
         return ERR_INVALID;
     return buf_ok(out) ? ERR_NONE : ERR_TOO_LARGE;
 }
