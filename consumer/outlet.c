@@ -77,7 +77,9 @@ static bool is_spent(const struct outlet *o, const struct sender *x)
 static void employ(struct outlet *o, struct sender *x)
 {
     struct claim *claim = NULL;
-    while (!is_spent(o, x) && sender_takes(x) &&
+    /* One that began before the relay was shut must not join its probe. */
+    bool may_carry = x->pass.breaker.probe || relay_is_ready(o);
+    while (may_carry && !is_spent(o, x) && sender_takes(x) &&
            (claim = take_waiting(o)) != NULL) {
         if (sender_carry(x, claim)) {
             TAILQ_REMOVE(&o->idle, x, next);
@@ -209,11 +211,12 @@ static void end_idle(struct outlet *o)
         end_session(o, x);
 }
 
-static void end_connecting(struct outlet *o)
+static void end_connecting(struct outlet *o, bool probe_too)
 {
     struct sender *x;
     TAILQ_FOREACH (x, &o->others, next) {
-        if (x->state == SENDER_CONNECTING)
+        if (x->state == SENDER_CONNECTING &&
+            (probe_too || !x->pass.breaker.probe))
             end_session(o, x);
     }
 }
@@ -222,10 +225,10 @@ int64_t outlet_tick(struct outlet *o, int64_t now_ms)
 {
     enum relay_mode mode =
         relay_state_mode(o->env->states, o->relay_index, now_ms, NULL);
-    if (mode == RELAY_SHUT) {
-        end_connecting(o);
+    if (mode != RELAY_READY) {
+        end_connecting(o, false);
         end_idle(o);
-        give_back_waiting(o, 0);
+        give_back_waiting(o, o->connecting);
     }
     int64_t next_ms = end_tired(o, now_ms);
     /* Nobody tells when a crowded relay may be asked for one more. */
@@ -239,7 +242,7 @@ int64_t outlet_tick(struct outlet *o, int64_t now_ms)
 void outlet_drain(struct outlet *o)
 {
     o->draining = true;
-    end_connecting(o);
+    end_connecting(o, true);
     end_idle(o);
     give_back_waiting(o, 0);
 }

@@ -13,7 +13,8 @@
  * what is idle for too long or has carried enough.
  *
  * As soon as the relay is shut, sessions that connect are cut, idle ones say
- * QUIT, and jobs that are not sent yet go back to the spool.
+ * QUIT, and jobs that are not sent yet go back to the spool. Until it is ready
+ * again only its probe is opened and carries a mail.
  *
  * Threads: its worker's only. Nothing blocks.
  */

@@ -123,7 +123,7 @@ static void exactly_one_session_probes(void **state)
     wait_relay(&rig, 0, "probing");
     int64_t until_ms = clock_mono_ms(clock_system()) + 300;
     while (clock_mono_ms(clock_system()) < until_ms)
-        assert_true(mini_relay_connections(rig.mini[0]) == 1);
+        assert_int_equal(mini_relay_held(rig.mini[0]), 1);
     mini_relay_hold(rig.mini[0], false);
     rig_wait_number(rig.mini[0], mini_relay_mails, 40, "all mails");
     rig_close(&rig);
