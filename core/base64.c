@@ -112,7 +112,7 @@ enum err_code base64_decode(struct str text, struct buf *out)
             return ERR_INVALID;
         out->len += whole / 4 * 3;
     }
-    if (!decode_last(&digits, str_of(text.data + whole, 4), out))
+    if (!decode_last(&digits, text.data + whole, out))
         return ERR_INVALID;
     return buf_ok(out) ? ERR_NONE : ERR_TOO_LARGE;
 }
