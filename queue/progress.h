@@ -56,13 +56,33 @@ bool progress_is_waiting(const struct progress *p);
 /* When spool_expire() has it: the earlier of the two, or SPOOL_NEVER. */
 int64_t progress_limit_ms(const struct progress *p);
 
+/*
+ * Whether the body is still wanted: while the job is open, failed or expired
+ * (for spool_retry()). A delivered or cancelled one's goes at once.
+ */
+bool progress_keeps_body(const struct progress *p);
+
+/* Whether spool_list() shows it. state: p->state, or JOB_ACTIVE. */
+bool progress_passes(const struct progress *p, const struct job *job,
+                     enum job_state state, const struct spool_filter *filter);
+
+/* What it takes in memory besides itself. */
+size_t progress_size_bytes(const struct progress *p);
+
 /* Fills claim->attempt and pending (room for every recipient). */
 void progress_claim(const struct progress *p, struct claim *claim);
 
-/* One attempt: spool_settle()'s rules. */
+/*
+ * One attempt: spool_settle()'s rules. Like all that end or begin a wait, it
+ * takes the mark away.
+ */
 void progress_settle(struct progress *p, const struct settlement *settlement);
 
-/* Back without an attempt. Only a note different from the last is recorded. */
+/*
+ * Back without an attempt, due at due_ms or, if that is not after now, as
+ * before. The trail has a note once, however often it comes again between two
+ * attempts.
+ */
 void progress_release(struct progress *p, int64_t due_ms, struct str note,
                       int64_t now_ms);
 
@@ -75,7 +95,10 @@ void progress_expire(struct progress *p, int64_t now_ms);
 /* False, and nothing changed: settled as delivered, or waiting as queued. */
 bool progress_retry(struct progress *p, int64_t now_ms, int64_t give_up_ms);
 
-/* A process died while it was marked: held, and why. */
+/*
+ * A process died while it was marked: the attempt counts, what was still to be
+ * sent to is unknown, and the job is held.
+ */
 void progress_interrupt(struct progress *p, int64_t now_ms);
 
 /* A snapshot of both, in one block. state: p->state, or JOB_ACTIVE. */

@@ -43,9 +43,10 @@ struct spool_options {
     int64_t max_jobs; /* waiting, active and held ones */
     int64_t max_bytes;
     int64_t history_keep_ms;        /* how long settled jobs are remembered */
-    int64_t history_keep_failed_ms; /* failed ones, with their bodies */
+    int64_t history_keep_failed_ms; /* failed and expired ones, with bodies */
     int64_t history_max_jobs;
-    int64_t give_up_ms;    /* a job tried again by spool_retry() has so long */
+    int64_t give_up_ms;    /* a job tried again by spool_retry() has so long;
+                            * 0: for ever */
     int64_t key_window_ms; /* how long idempotency keys are, from accept on */
     int64_t key_max;       /* the oldest of a settled job gives way */
     const struct clock *clock;
@@ -229,6 +230,18 @@ void spool_settle(struct spool *spool, struct claim *claim,
 void spool_release(struct spool *spool, struct claim *claim, int64_t due_ms,
                    struct str note);
 
+/* err->code ERR_NONE: the mark is as durable as the spool is. */
+typedef void (*spool_mark_fn)(void *ctx, const struct err *err);
+
+/*
+ * Before the message of a started claim may leave, if job->on_unknown is hold:
+ * should the process die before the claim is settled or released, the job
+ * comes back as held. Until fn was called without an error the message must
+ * not be sent, nor the claim given back. The mark ends with the claim.
+ */
+void spool_mark(struct spool *spool, struct claim *claim, spool_mark_fn fn,
+                void *ctx);
+
 /* ---- status, cancel, watch ---- */
 
 struct spool_recipient {
@@ -307,15 +320,17 @@ void spool_cancel(struct spool *spool, const struct id *id, const char *client,
 
 /*
  * For a person: failed, held, deferred, expired and cancelled jobs that still
- * have their body are due at once, with a new give_up_at and without an
- * expires_at that has passed. Recipients that have the mail are left alone.
+ * have their body, and are not claimed, are due at once, with a new give_up_at
+ * and without an expires_at that has passed. Recipients that have the mail are
+ * left alone. The spool may come to hold more than max_jobs by it.
  */
 void spool_retry(struct spool *spool, const struct id *id, spool_status_fn fn,
                  void *ctx);
 
 /*
  * For a person: whatever waits or is held, and no attempt is running, becomes
- * cancelled; a settled job is forgotten with its body.
+ * cancelled; a settled job is forgotten with its body (status is then what it
+ * was). The ledger and the job's idempotency key stay.
  */
 void spool_drop(struct spool *spool, const struct id *id, spool_status_fn fn,
                 void *ctx);
@@ -325,16 +340,18 @@ struct spool_filter {
     const char *relay;         /* last one tried, for any recipient; or NULL */
     const char *tag;           /* or NULL */
     int64_t created_before_ms; /* 0: any */
-    struct id after;           /* go on behind this one, if has_after */
+    struct id after;           /* go on behind this one, if has_after; when it
+                                * is forgotten, where its id belongs in time */
     bool has_after;
-    size_t limit; /* most jobs in the answer, 1..1000 */
+    size_t limit; /* most jobs in the answer, taken into 1..1000 */
 };
 
 /*
- * The jobs in order of acceptance; each status and the array are the
- * callee's (spool_status_destroy() and mem_free()). more: there may be others
- * behind *last. A filter that few jobs pass gives short or empty answers with
- * more set, so that nobody waits long.
+ * The jobs in order of acceptance; each status and the array (NULL when count
+ * is 0) are the callee's (spool_status_destroy() and mem_free()). more: there
+ * may be others behind *last, which need not be one of the jobs. A filter that
+ * few jobs pass gives short or empty answers with more set, so that nobody
+ * waits long. last is NULL when no job was looked at; more is false then.
  */
 typedef void (*spool_list_fn)(void *ctx, struct spool_status **jobs,
                               size_t count, bool more, const struct id *last);

@@ -264,6 +264,7 @@ static const struct spool_ops ops = {
     .claim = spool_memory_claim,
     .settle = spool_memory_settle,
     .release = spool_memory_release,
+    .mark = spool_memory_mark,
     .find = spool_memory_show,
     .cancel = spool_memory_cancel,
     .watch = spool_memory_watch,

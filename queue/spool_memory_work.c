@@ -323,3 +323,12 @@ void spool_memory_release(struct spool *spool, struct claim *claim,
     mem_free(text);
     spool_effects_run(m, &effects);
 }
+
+void spool_memory_mark(struct spool *spool, struct claim *claim,
+                       spool_mark_fn fn, void *ctx)
+{
+    const struct err none = {.code = ERR_NONE};
+    (void)spool;
+    PANIC_IF(!spool_live_of(claim)->claimed);
+    fn(ctx, &none);
+}
