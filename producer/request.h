@@ -71,13 +71,19 @@ struct request {
     unsigned rooms;
     bool waits_for_room;
 
-    /* Of status, cancel and wait (ops.h, watch.h). */
+    /* Of those about one job (ops.h, watch.h, admin.h). */
     struct id id;
     struct spool_watch watch;
     bool watching;
     struct spool_status *status; /* filled on any thread */
-    bool cancelled;              /* likewise */
+    bool changed;                /* likewise */
     struct timer timer;
+
+    /* A list's (admin.h); filled on any thread. */
+    struct spool_status **jobs;
+    size_t job_count;
+    struct id last; /* of those looked at; "" for none */
+    bool more;
 };
 
 /* Zeroed but for what is given; freed with request_free(). */
