@@ -417,7 +417,9 @@ struct spool_stats {
     int64_t active; /* claimed, and neither given back nor cancelled */
     int64_t held;
     int64_t bytes;      /* of waiting, active and held jobs: job_cost_bytes()
-                         * and what the spool itself adds */
+                         * and what the spool itself adds. In memory also of
+                         * failed ones that keep their body: these bodies give
+                         * way, the oldest first, when an accept needs room */
     int64_t remembered; /* settled jobs that can be asked for */
     int64_t keys;
     int64_t commits;      /* since the start; 0 for memory */

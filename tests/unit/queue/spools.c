@@ -48,7 +48,9 @@ void spooled_open(struct spooled *s, void (*change)(struct spool_options *o))
         .max_jobs = 1000,
         .max_bytes = 10000000,
         .history_keep_ms = DAY_MS,
+        .history_keep_failed_ms = DAY_MS,
         .history_max_jobs = 1000,
+        .give_up_ms = DAY_MS,
         .key_window_ms = DAY_MS,
         .key_max = 1000,
         .clock = &s->fake.clock,
@@ -195,15 +197,15 @@ void spooled_deliver(struct spooled *s, struct spool_lane lane)
 
 struct answer {
     struct spool_status *status;
-    bool cancelled;
+    bool changed;
     unsigned calls;
 };
 
-static void keep_status(void *ctx, struct spool_status *status, bool cancelled)
+static void keep_status(void *ctx, struct spool_status *status, bool changed)
 {
     struct answer *to = ctx;
     to->status = status;
-    to->cancelled = cancelled;
+    to->changed = changed;
     to->calls++;
 }
 
@@ -213,7 +215,7 @@ struct spool_status *spooled_find(struct spooled *s, const struct id *id,
     struct answer answer = {.calls = 0};
     spool_find(s->spool, id, client, keep_status, &answer);
     assert_int_equal(answer.calls, 1);
-    assert_false(answer.cancelled);
+    assert_false(answer.changed);
     return answer.status;
 }
 
@@ -234,7 +236,58 @@ bool spooled_cancel(struct spooled *s, const struct id *id, const char *client,
     if (state != NULL)
         *state = answer.status == NULL ? JOB_STATE_COUNT : answer.status->state;
     spool_status_destroy(answer.status);
-    return answer.cancelled;
+    return answer.changed;
+}
+
+struct spool_status *spooled_ask(struct spooled *s, spooled_person_fn ask,
+                                 const struct id *id, bool *changed)
+{
+    struct answer answer = {.calls = 0};
+    ask(s->spool, id, keep_status, &answer);
+    assert_int_equal(answer.calls, 1);
+    *changed = answer.changed;
+    (void)spooled_stats(s);
+    return answer.status;
+}
+
+bool spooled_retry(struct spooled *s, const struct id *id)
+{
+    bool changed;
+    spool_status_destroy(spooled_ask(s, spool_retry, id, &changed));
+    return changed;
+}
+
+bool spooled_drop(struct spooled *s, const struct id *id)
+{
+    bool changed;
+    spool_status_destroy(spooled_ask(s, spool_drop, id, &changed));
+    return changed;
+}
+
+static void keep_listed(void *ctx, struct spool_status **jobs, size_t count,
+                        bool more, const struct id *last)
+{
+    struct listed *to = ctx;
+    assert_in_range(count, 0, 1000);
+    assert_int_equal(jobs == NULL, count == 0);
+    to->count = count;
+    to->more = more;
+    to->has_last = last != NULL;
+    assert_true(to->has_last || !more);
+    if (last != NULL)
+        to->last = *last;
+    for (size_t i = 0; i < count; i++) {
+        to->ids[i] = jobs[i]->job->id;
+        spool_status_destroy(jobs[i]);
+    }
+    mem_free(jobs);
+}
+
+struct listed spooled_list(struct spooled *s, const struct spool_filter *filter)
+{
+    struct listed listed = {.count = 0};
+    spool_list(s->spool, filter, keep_listed, &listed);
+    return listed;
 }
 
 static void keep_expired(void *ctx, const struct spool_expired *expired,
@@ -263,7 +316,7 @@ struct spool_stats spooled_stats(struct spooled *s)
     assert_int_equal(n.accepted, n.delivered + n.failed + n.expired +
                                      n.cancelled + n.waiting + n.active +
                                      n.held);
-    if (n.waiting + n.active + n.held == 0)
+    if (n.waiting + n.active + n.held + n.failed + n.expired == 0)
         assert_int_equal(n.bytes, 0);
     return n;
 }

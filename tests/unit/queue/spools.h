@@ -81,6 +81,27 @@ enum job_state spooled_state(struct spooled *s, const struct id *id);
 bool spooled_cancel(struct spooled *s, const struct id *id, const char *client,
                     enum job_state *state);
 
+/* NULL (not found) or to be destroyed. *changed says what the spool did. */
+typedef void (*spooled_person_fn)(struct spool *spool, const struct id *id,
+                                  spool_status_fn fn, void *ctx);
+struct spool_status *spooled_ask(struct spooled *s, spooled_person_fn ask,
+                                 const struct id *id, bool *changed);
+
+/* The same, if only changed matters. */
+bool spooled_retry(struct spooled *s, const struct id *id);
+bool spooled_drop(struct spooled *s, const struct id *id);
+
+struct listed {
+    struct id ids[1000];
+    size_t count;
+    bool more;
+    struct id last;
+    bool has_last;
+};
+
+struct listed spooled_list(struct spooled *s,
+                           const struct spool_filter *filter);
+
 struct expired {
     struct spool_expired jobs[256];
     size_t count;

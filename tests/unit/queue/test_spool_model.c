@@ -17,13 +17,15 @@
  * right: an array of jobs, searched from end to end. After each step the
  * ledger is compared, and one job at random in full.
  */
-#define STEPS     8000
-#define SEEDS     5
-#define KEYS      6
-#define MAX_WAIT  40
-#define REMEMBER  30
-#define KEEP_MS   4000
-#define WINDOW_MS 3000
+#define STEPS          8000
+#define SEEDS          5
+#define KEYS           6
+#define MAX_WAIT       40
+#define REMEMBER       30
+#define KEEP_MS        4000
+#define KEEP_FAILED_MS 5000
+#define GIVE_UP_MS     1500
+#define WINDOW_MS      3000
 
 struct modelled {
     struct id id;
@@ -33,11 +35,12 @@ struct modelled {
     struct claim *claim;
     struct spool_lane lane;
     int64_t due_ms;
-    int64_t place; /* order among equal times */
-    int64_t limit_ms;
-    bool gives_up; /* what passing limit_ms means */
+    int64_t place;      /* order among equal times */
+    int64_t expires_ms; /* SPOOL_NEVER: does not */
+    int64_t give_up_ms; /* likewise */
     int64_t settled_ms;
-    int64_t settled_order; /* 0: not settled */
+    int64_t settled_order;
+    bool forgotten;
     unsigned attempts;
     int key; /* -1: none */
     int64_t key_ms;
@@ -71,6 +74,8 @@ static void limits(struct spool_options *o)
     o->max_jobs = MAX_WAIT;
     o->history_max_jobs = REMEMBER;
     o->history_keep_ms = KEEP_MS;
+    o->history_keep_failed_ms = KEEP_FAILED_MS;
+    o->give_up_ms = GIVE_UP_MS;
     o->key_window_ms = WINDOW_MS;
 }
 
@@ -89,12 +94,39 @@ static size_t open_jobs(const struct model *m)
 
 /* ---- what the spool must know ---- */
 
+static bool can_be_retried(const struct modelled *j)
+{
+    return j->state == JOB_FAILED || j->state == JOB_EXPIRED;
+}
+
 static bool is_remembered(struct model *m, const struct modelled *j)
 {
-    if (is_open(j))
-        return true;
-    return j->settled_order > m->settled - REMEMBER &&
-           now(m) - j->settled_ms < KEEP_MS;
+    int64_t keep_ms = can_be_retried(j) ? KEEP_FAILED_MS : KEEP_MS;
+    return is_open(j) || (!j->forgotten && now(m) - j->settled_ms < keep_ms);
+}
+
+/* The first settled of those that cannot be retried, else of all. */
+static struct modelled *first_to_go(struct model *m)
+{
+    struct modelled *first = NULL;
+    for (size_t i = 0; i < m->count; i++) {
+        struct modelled *j = &m->jobs[i];
+        if (is_open(j) || !is_remembered(m, j))
+            continue;
+        if (first == NULL || (can_be_retried(first) && !can_be_retried(j)) ||
+            (can_be_retried(first) == can_be_retried(j) &&
+             j->settled_order < first->settled_order))
+            first = j;
+    }
+    return first;
+}
+
+static size_t remembered_jobs(struct model *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->count; i++)
+        n += !is_open(&m->jobs[i]) && is_remembered(m, &m->jobs[i]);
+    return n;
 }
 
 static struct modelled *holder_of(struct model *m, int key)
@@ -112,6 +144,13 @@ static void settle(struct model *m, struct modelled *j, enum job_state state)
     j->state = state;
     j->settled_ms = now(m);
     j->settled_order = ++m->settled;
+    if (remembered_jobs(m) > REMEMBER)
+        first_to_go(m)->forgotten = true;
+}
+
+static int64_t limit_of(const struct modelled *j)
+{
+    return j->expires_ms < j->give_up_ms ? j->expires_ms : j->give_up_ms;
 }
 
 static void watch_ends(struct modelled *j)
@@ -133,15 +172,12 @@ static void accept_one(struct model *m)
     j->due_ms = now(m);
     if (below(m, 4) == 0)
         j->due_ms = job->send_at_ms = now(m) + (int64_t)below(m, 500);
-    j->limit_ms = SPOOL_NEVER;
-    if (below(m, 3) == 0) {
-        j->limit_ms = now(m) + 1 + (int64_t)below(m, 2000);
-        j->gives_up = below(m, 2) == 0;
-        if (j->gives_up)
-            job->give_up_at_ms = j->limit_ms;
-        else
-            job->expires_at_ms = j->limit_ms;
-    }
+    j->expires_ms = j->give_up_ms = SPOOL_NEVER;
+    int64_t limit_ms = now(m) + 1 + (int64_t)below(m, 2000);
+    if (below(m, 6) == 0)
+        j->expires_ms = job->expires_at_ms = limit_ms;
+    else if (below(m, 6) == 0)
+        j->give_up_ms = job->give_up_at_ms = limit_ms;
     if (below(m, 3) == 0) {
         j->key = (int)below(m, KEYS);
         j->key_ms = now(m);
@@ -167,7 +203,7 @@ static bool is_claimable(struct model *m, const struct modelled *j,
 {
     return (j->state == JOB_QUEUED || j->state == JOB_DEFERRED) &&
            !j->claimed && j->lane.priority == priority && j->due_ms <= now(m) &&
-           j->limit_ms > now(m);
+           limit_of(j) > now(m);
 }
 
 static void claim_one(struct model *m)
@@ -289,6 +325,46 @@ static void cancel_one(struct model *m)
     watch_ends(j);
 }
 
+static void retry_one(struct model *m)
+{
+    struct modelled *j = any(m);
+    if (j == NULL)
+        return;
+    bool was_open = is_open(j);
+    bool can = was_open ? j->state != JOB_QUEUED && !j->claimed
+                        : can_be_retried(j) && is_remembered(m, j);
+    assert_int_equal(spooled_retry(&m->s, &j->id), can);
+    if (!can)
+        return;
+    if (!was_open || j->due_ms != now(m))
+        j->place = ++m->places;
+    if (!was_open && now(m) - j->key_ms >= WINDOW_MS)
+        j->key = -1;
+    j->state = j->attempts == 0 ? JOB_QUEUED : JOB_DEFERRED;
+    j->due_ms = now(m);
+    j->settled_ms = 0;
+    j->give_up_ms = now(m) + GIVE_UP_MS;
+    if (j->expires_ms <= now(m))
+        j->expires_ms = SPOOL_NEVER;
+}
+
+static void drop_one(struct model *m)
+{
+    struct modelled *j = any(m);
+    if (j == NULL || below(m, 3) > 0)
+        return;
+    bool can = is_open(j) ? !(j->claimed && j->started) : is_remembered(m, j);
+    assert_int_equal(spooled_drop(&m->s, &j->id), can);
+    if (!can)
+        return;
+    if (is_open(j)) {
+        settle(m, j, JOB_CANCELLED);
+        watch_ends(j);
+    } else {
+        j->forgotten = true;
+    }
+}
+
 /* Or nothing but held jobs would be left. */
 static void cancel_held(struct model *m)
 {
@@ -304,7 +380,7 @@ static void cancel_held(struct model *m)
 static bool is_overdue(struct model *m, const struct modelled *j)
 {
     return (j->state == JOB_QUEUED || j->state == JOB_DEFERRED) &&
-           !j->claimed && j->limit_ms <= now(m);
+           !j->claimed && limit_of(j) <= now(m);
 }
 
 static struct modelled *by_id(struct model *m, const struct id *id)
@@ -327,8 +403,9 @@ static void expire_some(struct model *m)
     for (size_t e = 0; e < expired.count; e++) {
         struct modelled *j = by_id(m, &expired.jobs[e].id);
         assert_true(is_overdue(m, j));
-        assert_int_equal(expired.jobs[e].state,
-                         j->gives_up ? JOB_FAILED : JOB_EXPIRED);
+        assert_int_equal(expired.jobs[e].state, j->expires_ms <= j->give_up_ms
+                                                    ? JOB_EXPIRED
+                                                    : JOB_FAILED);
         settle(m, j, expired.jobs[e].state);
         watch_ends(j);
     }
@@ -358,6 +435,42 @@ static void watch_one(struct model *m)
     spool_watch(m->s.spool, &j->id, "app", &j->watch, told, j);
 }
 
+static enum job_state shown_state(const struct modelled *j)
+{
+    return is_open(j) && j->claimed && j->started ? JOB_ACTIVE : j->state;
+}
+
+/* All pages of a list. */
+static void list_all(struct model *m)
+{
+    struct spool_filter filter = {.limit = 1 + below(m, 20)};
+    struct listed page;
+    size_t at = 0;
+    if (below(m, 10) > 0)
+        return;
+    filter.states = (unsigned)below(m, 1U << JOB_STATE_COUNT);
+    do {
+        page = spooled_list(&m->s, &filter);
+        for (size_t i = 0; i < page.count; i++, at++) {
+            const struct modelled *j;
+            do {
+                assert_true(at < m->count);
+                j = &m->jobs[at];
+            } while ((!is_remembered(m, j) ||
+                      (filter.states != 0 &&
+                       (filter.states & (1U << shown_state(j))) == 0)) &&
+                     ++at < m->count);
+            assert_string_equal(page.ids[i].text, j->id.text);
+        }
+        filter.after = page.last;
+        filter.has_after = true;
+    } while (page.more);
+    for (; at < m->count; at++)
+        assert_false(is_remembered(m, &m->jobs[at]) &&
+                     (filter.states == 0 ||
+                      (filter.states & (1U << shown_state(&m->jobs[at])))));
+}
+
 static void tick(struct model *m)
 {
     spooled_tick(&m->s, (int64_t)below(m, 40));
@@ -382,7 +495,8 @@ static void compare_ledger(struct model *m)
     assert_int_equal(n.held, states[JOB_HELD]);
     assert_int_equal(n.active, active);
     assert_in_range(n.remembered, 0, REMEMBER);
-    assert_int_equal(n.bytes > 0, open_jobs(m) > 0);
+    if (open_jobs(m) > 0)
+        assert_true(n.bytes > 0);
 }
 
 static void compare_job(struct model *m)
@@ -395,16 +509,16 @@ static void compare_job(struct model *m)
     assert_int_equal(status != NULL, is_remembered(m, j));
     if (status == NULL)
         return;
-    assert_int_equal(status->state, is_open(j) && j->claimed && j->started
-                                        ? JOB_ACTIVE
-                                        : j->state);
+    assert_int_equal(status->state, shown_state(j));
     assert_int_equal(status->attempts, j->attempts);
     assert_int_equal(status->settled_ms, j->settled_ms);
     if (status->state == JOB_QUEUED || status->state == JOB_DEFERRED)
         assert_int_equal(status->next_attempt_ms, j->due_ms);
     else
         assert_int_equal(status->next_attempt_ms, 0);
-    assert_int_equal(status->job->body == NULL, !is_open(j) && !j->claimed);
+    assert_int_equal(status->has_body, is_open(j) || can_be_retried(j));
+    assert_int_equal(status->job->body == NULL,
+                     !status->has_body && !j->claimed);
     spool_status_destroy(status);
 }
 
@@ -413,10 +527,10 @@ typedef void (*step_fn)(struct model *m);
 static void walk(uint64_t seed)
 {
     static const step_fn steps[] = {
-        accept_one, accept_one,  accept_one, claim_one,
-        claim_one,  claim_one,   start_one,  settle_one,
-        settle_one, release_one, cancel_one, cancel_held,
-        watch_one,  expire_some, tick,       tick,
+        accept_one, accept_one,  accept_one, claim_one,   claim_one,
+        claim_one,  start_one,   settle_one, settle_one,  release_one,
+        cancel_one, cancel_held, watch_one,  expire_some, tick,
+        tick,       retry_one,   retry_one,  drop_one,    list_all,
     };
     struct model m = {.count = 0};
     spooled_open(&m.s, limits);
