@@ -1,0 +1,32 @@
+#ifndef QUEUE_STORE_INNER_H
+#define QUEUE_STORE_INNER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "queue/database.h"
+#include "queue/store.h"
+#include "queue/store_file.h"
+#include "queue/store_schema.h"
+
+/* A store, for its own files, its tests and its benchmark. */
+struct store {
+    struct store_file file;
+    struct database *db;
+    struct statement *statements[STORE_STATEMENT_COUNT];
+    int64_t *routes; /* numbers of the options' routes */
+    size_t route_count;
+    int64_t *strangers; /* numbers of routes that are not in the options */
+    size_t stranger_count;
+    struct statement **due; /* STORE_JOB_DUE of first route and strangers */
+    int64_t next_seq;
+    bool was_closed; /* in order, when it was opened */
+};
+
+/* As store_open(), but nothing is made, migrated or marked: for reading. */
+MUST_CHECK enum err_code store_open_stopped(struct store **out,
+                                            const char *path, struct err *err);
+
+#endif
