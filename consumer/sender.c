@@ -6,6 +6,19 @@
 #include "core/mem.h"
 #include "core/panic.h"
 
+/* A disk that failed is not asked again at once. */
+#define MARK_PAUSE_MS 1000
+
+/* One spool_mark() under way; its own, because the session may end first. */
+struct sender_mark {
+    struct mailbox_item item;
+    struct sender_env *env;
+    const char *relay;
+    struct sender *sender; /* NULL: gone */
+    struct claim *claim;
+    struct err err;
+};
+
 static const char *state_name(enum sender_state state)
 {
     switch (state) {
@@ -13,6 +26,8 @@ static const char *state_name(enum sender_state state)
         return "connecting";
     case SENDER_IDLE:
         return "idle";
+    case SENDER_MARKING:
+        return "marking";
     case SENDER_BUSY:
         return "busy";
     case SENDER_ENDING:
@@ -109,6 +124,43 @@ bool sender_takes(const struct sender *x)
     return x->state == SENDER_IDLE && smtp_session_takes_mail(x->session);
 }
 
+/* False: nothing was to be sent, and the claim is settled. */
+static bool begin(struct sender *x, struct claim *claim)
+{
+    x->claim = claim;
+    report_attempt(claim, x->relay->smtp.name);
+    metrics_add(x->env->metrics, METRIC_ATTEMPTS, 1);
+    attempt_begin(&x->attempt, claim, x->relay->recipients_per_message);
+    if (send_next(x)) {
+        set_state(x, SENDER_BUSY);
+        return true;
+    }
+    settle(x, STR(""));
+    return false;
+}
+
+/* On any thread. */
+static void on_marked(void *ctx, const struct err *err)
+{
+    struct sender_mark *mark = ctx;
+    mark->err = *err;
+    mailbox_post(&mark->env->marks, &mark->item);
+}
+
+static void start_mark(struct sender *x, struct claim *claim)
+{
+    struct sender_mark *mark;
+    MEM_NEW(mark);
+    mark->env = x->env;
+    mark->relay = x->relay->smtp.name;
+    mark->sender = x;
+    mark->claim = claim;
+    x->mark = mark;
+    x->env->marking++;
+    set_state(x, SENDER_MARKING);
+    spool_mark(x->env->spool, claim, on_marked, mark);
+}
+
 bool sender_carry(struct sender *x, struct claim *claim)
 {
     int64_t now_ms = clock_real_ms(x->env->clock);
@@ -122,15 +174,9 @@ bool sender_carry(struct sender *x, struct claim *claim)
         settle_unsent(x, claim, rest, now_ms);
         return false;
     }
-    x->claim = claim;
-    report_attempt(claim, x->relay->smtp.name);
-    metrics_add(x->env->metrics, METRIC_ATTEMPTS, 1);
-    attempt_begin(&x->attempt, claim, x->relay->recipients_per_message);
-    if (!send_next(x)) {
-        settle(x, STR(""));
-        return false;
-    }
-    set_state(x, SENDER_BUSY);
+    if (claim->job->on_unknown != JOB_ON_UNKNOWN_HOLD)
+        return begin(x, claim);
+    start_mark(x, claim);
     return true;
 }
 
@@ -141,6 +187,39 @@ static void become_idle(struct sender *x)
     set_state(x, SENDER_IDLE);
     x->idle_since_ms = clock_mono_ms(x->env->clock);
     x->events->idle(x->ctx, x);
+}
+
+static void take_mark(struct sender_mark *mark)
+{
+    struct sender *x = mark->sender;
+    struct sender_env *env = mark->env;
+    bool sends = mark->err.code == ERR_NONE && x != NULL &&
+                 x->state == SENDER_MARKING &&
+                 smtp_session_takes_mail(x->session);
+    if (x != NULL)
+        x->mark = NULL;
+    env->marking--;
+    bool failed = mark->err.code != ERR_NONE;
+    if (!sends)
+        report_release(env->spool, mark->claim, mark->relay,
+                       clock_real_ms(env->clock) + (failed ? MARK_PAUSE_MS : 0),
+                       failed ? str_from(mark->err.text) : STR(""));
+    if (x != NULL && x->state == SENDER_MARKING &&
+        (!sends || !begin(x, mark->claim)))
+        become_idle(x);
+    mem_free(mark);
+}
+
+void sender_take_marks(struct sender_env *env)
+{
+    struct mailbox_list list;
+    if (!mailbox_take(&env->marks, &list))
+        return;
+    while (!STAILQ_EMPTY(&list)) {
+        struct mailbox_item *item = STAILQ_FIRST(&list);
+        STAILQ_REMOVE_HEAD(&list, next);
+        take_mark(CONTAINER_OF(item, struct sender_mark, item));
+    }
 }
 
 static void on_ready(void *ctx, struct smtp_session *session)
@@ -226,6 +305,8 @@ static void on_closed(void *ctx, struct smtp_session *session,
         attempt_stop(&x->attempt);
         settle(x, error);
     }
+    if (x->mark != NULL)
+        x->mark->sender = NULL;
     x->events->gone(x->ctx, x);
     attempt_fini(&x->attempt);
     mem_free(x);

@@ -10,6 +10,7 @@
 #include "consumer/pool.h"
 #include "consumer/relay_state.h"
 #include "core/clock.h"
+#include "core/mailbox.h"
 #include "core/metrics.h"
 #include "core/random.h"
 #include "queue/claim.h"
@@ -22,17 +23,26 @@
  *
  *                ready              carry
  *   CONNECTING ────────> IDLE <──────────────> BUSY
- *        │                │       settled       │
- *        └────────────────┴────> ENDING <───────┘   then gone()
+ *        │                │ ^     settled       ^ │
+ *        │          carry v │ not recorded      │ │
+ *        │               MARKING ───────────────┘ │
+ *        │                │       recorded        │
+ *        └────────────────┴────> ENDING <─────────┘   then gone()
+ *
+ * MARKING is for jobs with on_unknown "hold": the spool records that their
+ * message is about to leave before it does.
  *
  * Threads: its worker's only. Nothing blocks.
  */
 enum sender_state {
     SENDER_CONNECTING,
     SENDER_IDLE,
+    SENDER_MARKING,
     SENDER_BUSY,
     SENDER_ENDING, /* on its way out; may still have a claim to settle */
 };
+
+struct sender_mark;
 
 /* What the senders of one worker share. Borrowed. */
 struct sender_env {
@@ -43,6 +53,8 @@ struct sender_env {
     const struct clock *clock;
     const struct retry_policy *retry;
     struct random random;
+    struct mailbox marks; /* answers of spool_mark(), for sender_marked() */
+    size_t marking;       /* those under way */
 };
 
 struct sender;
@@ -71,7 +83,8 @@ struct sender {
     struct smtp_session *session;
     struct relay_pass pass;
     enum sender_state state;
-    struct claim *claim; /* while BUSY, sometimes while ENDING */
+    struct claim *claim;      /* while BUSY, sometimes while ENDING */
+    struct sender_mark *mark; /* while MARKING, sometimes while ENDING */
     struct attempt attempt;
     struct smtp_mail mail; /* its transaction under way */
     size_t jobs;           /* carried */
@@ -102,6 +115,12 @@ bool sender_takes(const struct sender *x);
  * nothing to send, the claim is given back or settled, and x is as it was.
  */
 bool sender_carry(struct sender *x, struct claim *claim);
+
+/*
+ * Takes what came through env->marks and goes on with it: sends, or gives the
+ * claim back. The claims of senders that are gone are given back too.
+ */
+void sender_take_marks(struct sender_env *env);
 
 /* Says QUIT and ends; x is IDLE. */
 void sender_quit(struct sender *x);
