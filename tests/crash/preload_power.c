@@ -9,7 +9,9 @@
  *   POWER_IGNORE_SYNC=1     nothing becomes durable, as if nobody had synced
  *
  * A file's bytes and size become durable when it is synced (or written with
- * O_SYNC or O_DSYNC), and nothing else makes them so. A directory's names,
+ * O_SYNC or O_DSYNC), and nothing else makes them so. A sync that fails loses
+ * what it should have written: as on Linux, the next one knows nothing of it,
+ * although who reads sees it. A directory's names,
  * new, gone and renamed, become durable when the directory is synced, and not
  * when a file in it is: this is stricter than most file systems. A process
  * that opens a file which others wrote knows nothing of it, and copies all of
@@ -87,7 +89,8 @@ static _Noreturn void give_up(const char *what)
     _exit(70);
 }
 
-static void path_in(char path[NEXT_PATH_MAX], const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void
+path_in(char path[NEXT_PATH_MAX], const char *format, ...)
 {
     va_list list;
     va_start(list, format);
@@ -272,20 +275,33 @@ static void on_sync(int fd)
     (void)pthread_mutex_unlock(&power.lock);
 }
 
-PRELOADED int fsync(int fd)
+static void on_failed_sync(int fd)
 {
-    int status = next_calls()->fsync(fd);
+    int number = errno;
+    (void)pthread_mutex_lock(&power.lock);
+    if (file_of(fd) != NULL)
+        file_of(fd)->range_count = 0;
+    (void)pthread_mutex_unlock(&power.lock);
+    errno = number;
+}
+
+static int synced(int fd, int status)
+{
     if (status == 0)
         on_sync(fd);
+    else
+        on_failed_sync(fd);
     return status;
+}
+
+PRELOADED int fsync(int fd)
+{
+    return synced(fd, next_calls()->fsync(fd));
 }
 
 PRELOADED int fdatasync(int fd)
 {
-    int status = next_calls()->fdatasync(fd);
-    if (status == 0)
-        on_sync(fd);
-    return status;
+    return synced(fd, next_calls()->fdatasync(fd));
 }
 
 /* ---- opening and closing ---- */

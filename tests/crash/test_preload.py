@@ -214,6 +214,22 @@ class Power(Case):
             self.after("open @a", "write @a 8 x", "fsync @a",
                        "syncdir " + self.live, POWER_IGNORE_SYNC="1"), {})
 
+    def test_what_a_failed_sync_should_have_written_is_lost(self):
+        switch = self.top + "/switch"
+        fail = {"FAIL_SYNC": switch, "FAIL_UNDER": self.live}
+        first = self.steps("open @a", "write @a 8 x", "fsync @a",
+                           "syncdir " + self.live)
+        # The switch is a file of the program's own, made and removed by it.
+        steps = [*first, *self.steps("pwrite @a 0 2 y"), "open " + switch,
+                 *self.steps("fsync @a"), "unlink " + switch,
+                 *self.steps("pwrite @a 4 2 z", "fsync @a")]
+        lines, _, _ = run(steps, ["kill", "power", "fail"],
+                          **self.shadow.environment(), **fail)
+        self.assertEqual(lines, ["ok"] * 6 + ["5"] + ["ok"] * 3)
+        self.assertEqual(self.bytes_of("a"), b"yyxxzzxx")
+        self.shadow.lose()
+        self.assertEqual(self.bytes_of("a"), b"xxxxzzxx")
+
     def test_two_losses_in_a_row(self):
         self.after("open @a", "write @a 8 x", "fsync @a",
                    "syncdir " + self.live)

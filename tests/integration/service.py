@@ -92,12 +92,20 @@ class Datagram:
 class Daemon(Program):
     """postriderd with a configuration, and clients of it."""
 
-    def __init__(self, config, directory, env=None):
+    def __init__(self, config, directory, env=None, wait_ready=True):
         self.path = os.path.join(directory, "postrider.conf")
         pathlib.Path(self.path).write_text(config, encoding="utf-8")
         super().__init__([binary("postriderd"), "-c", self.path],
-                         lambda line: " event=ready " in line, "stderr",
-                         env=env)
+                         self.is_ready, "stderr", env=env,
+                         wait_ready=wait_ready)
+        if wait_ready:
+            self.find_doors()
+
+    @staticmethod
+    def is_ready(line):
+        return " event=ready " in line
+
+    def find_doors(self):
         listen = re.search(r'listen="?([^" ]+)', self.ready_line).group(1)
         self.doors = [door.split(":", 1) for door in listen.split(",")]
 
