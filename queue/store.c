@@ -272,6 +272,20 @@ static void bind_place(struct statement *st, int64_t lane,
     statement_bind_int(st, 3, after == NULL ? INT64_MIN : after->seq);
 }
 
+static enum err_code next_due_of(struct store *s, int64_t lane,
+                                 const struct store_cursor *after,
+                                 int64_t *due_ms, struct err *err)
+{
+    struct statement *st = s->statements[STORE_NEXT_DUE_THEN];
+    bind_place(st, lane, after);
+    enum err_code code = ask_time(s, st, due_ms, err);
+    if (code != ERR_NONE || *due_ms != SPOOL_NEVER)
+        return code;
+    st = s->statements[STORE_NEXT_DUE_AFTER];
+    bind_place(st, lane, after);
+    return ask_time(s, st, due_ms, err);
+}
+
 enum err_code store_next_due(struct store *s, struct spool_lane lane,
                              const struct store_cursor *after, int64_t *due_ms,
                              struct err *err)
@@ -279,10 +293,9 @@ enum err_code store_next_due(struct store *s, struct spool_lane lane,
     int64_t first = SPOOL_NEVER;
     PANIC_IF(lane.route >= s->route_count);
     for (size_t i = 0; i < source_count(s, lane); i++) {
-        struct statement *st = s->statements[STORE_NEXT_DUE];
+        int64_t of = lane_of(source_route(s, lane, i), lane.priority);
         int64_t next = SPOOL_NEVER;
-        bind_place(st, lane_of(source_route(s, lane, i), lane.priority), after);
-        enum err_code code = ask_time(s, st, &next, err);
+        enum err_code code = next_due_of(s, of, after, &next, err);
         if (code != ERR_NONE)
             return code;
         first = next < first ? next : first;
@@ -291,9 +304,10 @@ enum err_code store_next_due(struct store *s, struct spool_lane lane,
     return ERR_NONE;
 }
 
-/* The head of one source. */
+/* The first row not visited yet of one source. */
 struct due_head {
-    struct statement *st;
+    const struct store_due *due;
+    struct statement *st; /* the one of due that gave row */
     struct store_row row;
     bool there;
 };
@@ -302,6 +316,10 @@ static enum err_code advance(struct store *s, struct due_head *head,
                              struct err *err)
 {
     enum err_code code = database_step(s->db, head->st, &head->there, err);
+    if (code == ERR_NONE && !head->there && head->st == head->due->then) {
+        head->st = head->due->after;
+        code = database_step(s->db, head->st, &head->there, err);
+    }
     if (code == ERR_NONE && head->there && !read_row(s, head->st, &head->row)) {
         head->there = false;
         return damaged_row(s, head->st, err);
@@ -349,14 +367,19 @@ enum err_code store_due(struct store *s, struct spool_lane lane,
     if (count > 1)
         heads = mem_calloc(count, sizeof(*heads));
     for (size_t i = 0; i < count; i++) {
-        heads[i].st = s->due[i];
-        bind_place(s->due[i], lane_of(source_route(s, lane, i), lane.priority),
-                   after);
-        statement_bind_int(s->due[i], 4, until_ms);
+        int64_t of = lane_of(source_route(s, lane, i), lane.priority);
+        heads[i].due = &s->due[i];
+        heads[i].st = s->due[i].then;
+        bind_place(s->due[i].then, of, after);
+        statement_bind_int(s->due[i].then, 4, until_ms);
+        bind_place(s->due[i].after, of, after);
+        statement_bind_int(s->due[i].after, 4, until_ms);
     }
     enum err_code code = visit_due(s, heads, count, visit, ctx, err);
-    for (size_t i = 0; i < count; i++)
-        statement_reset(s->due[i]);
+    for (size_t i = 0; i < count; i++) {
+        statement_reset(s->due[i].then);
+        statement_reset(s->due[i].after);
+    }
     if (count > 1)
         mem_free(heads);
     return code;

@@ -11,6 +11,12 @@
 #include "queue/store_file.h"
 #include "queue/store_schema.h"
 
+/* What is due of one route: STORE_JOB_DUE_THEN, then STORE_JOB_DUE_AFTER. */
+struct store_due {
+    struct statement *then;
+    struct statement *after;
+};
+
 /* A store, for its own files, its tests and its benchmark. */
 struct store {
     struct store_file file;
@@ -20,7 +26,7 @@ struct store {
     size_t route_count;
     int64_t *strangers; /* numbers of routes that are not in the options */
     size_t stranger_count;
-    struct statement **due; /* STORE_JOB_DUE of first route and strangers */
+    struct store_due *due; /* for a lane's own route, then strangers */
     int64_t next_seq;
     bool was_closed; /* in order, when it was opened */
 };

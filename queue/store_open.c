@@ -118,10 +118,22 @@ static enum err_code load_routes(struct store *s,
                        statement_bytes(st, 1));
     }
     statement_finish(st);
-    s->due = mem_calloc(s->stranger_count + 1, sizeof(struct statement *));
-    for (size_t i = 0; i <= s->stranger_count && code == ERR_NONE; i++)
-        code = database_prepare(s->db, store_schema_statement(STORE_JOB_DUE),
-                                &s->due[i], err);
+    return code;
+}
+
+static enum err_code prepare_due(struct store *s, struct err *err)
+{
+    enum err_code code = ERR_NONE;
+    s->due = mem_calloc(s->stranger_count + 1, sizeof(*s->due));
+    for (size_t i = 0; i <= s->stranger_count && code == ERR_NONE; i++) {
+        code =
+            database_prepare(s->db, store_schema_statement(STORE_JOB_DUE_THEN),
+                             &s->due[i].then, err);
+        if (code == ERR_NONE)
+            code = database_prepare(s->db,
+                                    store_schema_statement(STORE_JOB_DUE_AFTER),
+                                    &s->due[i].after, err);
+    }
     return code;
 }
 
@@ -192,6 +204,8 @@ static enum err_code open_for_use(struct store *s,
     if (code == ERR_NONE)
         code = load_routes(s, options, err);
     if (code == ERR_NONE)
+        code = prepare_due(s, err);
+    if (code == ERR_NONE)
         code = mark_open(s, options, err);
     /* The mark has to be in the file itself, and the log gets short. */
     if (code == ERR_NONE)
@@ -217,18 +231,22 @@ static enum err_code open_for_reading(struct store *s, struct err *err)
         code = prepare_all(s, err);
     if (code == ERR_NONE)
         code = load_routes(s, &none, err);
+    if (code == ERR_NONE)
+        code = prepare_due(s, err);
     return code;
 }
 
 static void dispose(struct store *s)
 {
-    for (size_t i = 0; s->due != NULL && i <= s->stranger_count; i++)
-        statement_finish(s->due[i]);
+    for (size_t i = 0; s->due != NULL && i <= s->stranger_count; i++) {
+        statement_finish(s->due[i].then);
+        statement_finish(s->due[i].after);
+    }
     for (unsigned i = 0; i < STORE_STATEMENT_COUNT; i++)
         statement_finish(s->statements[i]);
     database_close(s->db);
     store_file_close(&s->file);
-    mem_free((void *)s->due);
+    mem_free(s->due);
     mem_free(s->routes);
     mem_free(s->strangers);
     mem_free(s);

@@ -108,6 +108,15 @@ const char *store_schema_step(int version)
     "j.seq, j.id, j.lane, j.state, j.due_ms, j.limit_ms, j.settled_ms,"        \
     " j.cost, j.marked, j.body, j.body_bytes, j.record"
 
+#define DUE                                                                    \
+    "SELECT " COLUMNS ", b.bytes"                                              \
+    " FROM job j INDEXED BY job_due LEFT JOIN body b ON b.seq = j.seq"         \
+    " WHERE j.lane = ?1 AND j.due_ms IS NOT NULL"
+
+#define NEXT_DUE                                                               \
+    "SELECT due_ms FROM job INDEXED BY job_due"                                \
+    " WHERE lane = ?1 AND due_ms IS NOT NULL"
+
 const char *store_schema_statement(enum store_statement statement)
 {
     static const char *const texts[STORE_STATEMENT_COUNT] = {
@@ -123,16 +132,17 @@ const char *store_schema_statement(enum store_statement statement)
         [STORE_BODY_INSERT] = "INSERT INTO body(seq, bytes) VALUES(?1, ?2)",
         [STORE_BODY_DELETE] = "DELETE FROM body WHERE seq = ?1",
         [STORE_JOB_FIND] = "SELECT " COLUMNS " FROM job j WHERE id = ?1",
-        [STORE_JOB_DUE] =
-            "SELECT " COLUMNS ", b.bytes"
-            " FROM job j INDEXED BY job_due LEFT JOIN body b ON b.seq = j.seq"
-            " WHERE j.lane = ?1 AND j.due_ms IS NOT NULL"
-            " AND (j.due_ms, j.seq) > (?2, ?3) AND j.due_ms <= ?4"
-            " ORDER BY j.due_ms, j.seq",
-        [STORE_NEXT_DUE] =
-            "SELECT due_ms FROM job INDEXED BY job_due"
-            " WHERE lane = ?1 AND due_ms IS NOT NULL"
-            " AND (due_ms, seq) > (?2, ?3) ORDER BY due_ms, seq LIMIT 1",
+        /* Two each: SQLite does not seek to a rowid behind an inequality. */
+        [STORE_JOB_DUE_THEN] =
+            DUE " AND j.due_ms = ?2 AND j.seq > ?3 AND j.due_ms <= ?4"
+                " ORDER BY j.seq",
+        [STORE_JOB_DUE_AFTER] =
+            DUE " AND j.due_ms > ?2 AND j.due_ms <= ?4"
+                " AND ?3 IS NOT NULL ORDER BY j.due_ms, j.seq",
+        [STORE_NEXT_DUE_THEN] =
+            NEXT_DUE " AND due_ms = ?2 AND seq > ?3 ORDER BY seq LIMIT 1",
+        [STORE_NEXT_DUE_AFTER] = NEXT_DUE " AND due_ms > ?2 AND ?3 IS NOT NULL"
+                                          " ORDER BY due_ms, seq LIMIT 1",
         [STORE_JOB_OVER] =
             "SELECT " COLUMNS " FROM job j INDEXED BY job_limit"
             " WHERE limit_ms IS NOT NULL AND limit_ms <= ?1 ORDER BY limit_ms",

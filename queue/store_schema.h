@@ -43,8 +43,10 @@ enum store_statement {
     STORE_BODY_INSERT,
     STORE_BODY_DELETE,
     STORE_JOB_FIND,
-    STORE_JOB_DUE,
-    STORE_NEXT_DUE,
+    STORE_JOB_DUE_THEN,  /* those due at the same time */
+    STORE_JOB_DUE_AFTER, /* those due later */
+    STORE_NEXT_DUE_THEN,
+    STORE_NEXT_DUE_AFTER,
     STORE_JOB_OVER,
     STORE_NEXT_LIMIT,
     STORE_JOB_MARKED,
