@@ -187,6 +187,8 @@ static enum err_code create_producer(struct daemon *d, struct err *err)
         .route_count = s->route_count,
         .give_up_ms = s->retry.give_up_ms,
         .spool = d->spool,
+        .spool_max_jobs = s->spool.max_jobs,
+        .spool_max_bytes = s->spool.max_bytes,
         .metrics = &d->metrics,
         .clock = d->clock,
         .relay_stats = relay_stats,
