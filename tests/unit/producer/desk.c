@@ -130,7 +130,6 @@ void desk_open(struct desk *d, int64_t max_jobs)
         .max_bytes = 64 << 20,
         .history_keep_ms = 3600000,
         .history_keep_failed_ms = 3600000,
-        .history_keep_failed_ms = 3600000,
         .history_max_jobs = 1000,
         .give_up_ms = 3600000,
         .key_window_ms = 3600000,
