@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """The preloaded libraries: what is killed, what fails, what survives."""
 
+import contextlib
 import os
 import pathlib
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -267,6 +269,88 @@ class Power(Case):
         self.assertIn((b"y",) * 8, seen)
         self.assertGreater(len(seen), 10)
         self.assertEqual(names, {frozenset("a"), frozenset("ab")})
+
+
+# Prints each row that it was told is committed; the directory is synced as a
+# careful program does.
+WRITER = """
+import os, sqlite3, sys
+path, synchronous = sys.argv[1:]
+db = sqlite3.connect(path, isolation_level=None)
+db.execute("PRAGMA locking_mode = EXCLUSIVE")
+db.execute("PRAGMA journal_mode = WAL")
+db.execute("PRAGMA wal_autocheckpoint = 20")
+db.execute(f"PRAGMA synchronous = {synchronous}")
+db.execute("CREATE TABLE IF NOT EXISTS t(n INTEGER PRIMARY KEY, x TEXT)")
+fd = os.open(os.path.dirname(path), os.O_RDONLY)
+os.fsync(fd)
+(n,) = db.execute("SELECT coalesce(max(n), 0) FROM t").fetchone()
+while True:
+    n += 1
+    db.execute("INSERT INTO t VALUES(?, ?)", (n, "x" * (n % 3000)))
+    print(n, flush=True)
+"""
+
+
+class Database(Case):
+    """SQLite itself, killed at any write and sync, with the power lost."""
+
+    def told(self, shadow, synchronous, call):
+        """The last row that was committed before the kill."""
+        env = {**os.environ, **shadow.environment(), "CRASH_AT": call,
+               "CRASH_PROGRAM": os.path.basename(
+                   os.path.realpath("/usr/bin/python3")),
+               "CRASH_UNDER": self.live,
+               "LD_PRELOAD": " ".join(binary(f"preload_{name}.so")
+                                      for name in ("kill", "power"))}
+        done = subprocess.run(
+            [os.path.realpath("/usr/bin/python3"), "-c", WRITER,
+             self.path("db"), synchronous], env=env, capture_output=True,
+            text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, KILLED, done.stderr)
+        return int((done.stdout.split() or ["0"])[-1])
+
+    def kept(self):
+        if not os.path.exists(self.path("db")):
+            return 0
+        with contextlib.closing(sqlite3.connect(self.path("db"))) as db:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(),
+                             [("ok",)])
+            if not db.execute("SELECT * FROM sqlite_master").fetchall():
+                return 0
+            (count, last) = db.execute(
+                "SELECT count(*), coalesce(max(n), 0) FROM t").fetchone()
+            self.assertEqual(count, last)
+            return last
+
+    def rows_lost(self, synchronous, rounds):
+        shadow = power.Shadow(self.live)
+        rng = random.Random(3)
+        lost = 0
+        for n in range(rounds):
+            call = (f"{rng.choice(('write', 'sync'))}:"
+                    f"{rng.randrange(1, 120)}:"
+                    f"{rng.choice(('before', 'after'))}")
+            last = self.told(shadow, synchronous, call)
+            shadow.lose(rng if n % 2 else None)
+            try:
+                lost += max(0, last - self.kept())
+            except (AssertionError, sqlite3.DatabaseError):
+                if synchronous == "FULL":
+                    raise
+                lost += 1
+                shutil.rmtree(self.live)
+                os.mkdir(self.live)
+            shadow.adopt()
+        return lost
+
+    def test_nothing_committed_is_lost_with_synchronous_full(self):
+        self.assertEqual(self.rows_lost("FULL", 30), 0)
+
+    def test_rows_are_lost_with_less(self):
+        for synchronous in ("NORMAL", "OFF"):
+            self.assertGreater(self.rows_lost(synchronous, 6), 0)
 
 
 if __name__ == "__main__":
