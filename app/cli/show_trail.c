@@ -154,8 +154,9 @@ void show_trail(FILE *out, const struct json_node *trail, int64_t now_ms)
     for (const struct json_node *n = trail->first; n != NULL; n = n->next) {
         int64_t attempt = attempt_of(n);
         if (attempt > before + 1)
-            (void)fprintf(out, "    (%lld more attempts, not kept)\n",
-                          (long long)(attempt - before - 1));
+            (void)fprintf(out, "    (%lld more attempt%s, not kept)\n",
+                          (long long)(attempt - before - 1),
+                          attempt == before + 2 ? "" : "s");
         if (attempt > before)
             before = attempt;
         show_at(out, n, today);

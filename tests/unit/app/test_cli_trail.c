@@ -154,11 +154,14 @@ static void test_a_trail_says_what_is_left_out(void **state)
     expect("[{" TODAY ",\"event\":\"accepted\"},"
            "{" TODAY ",\"event\":\"attempt\",\"attempt\":7},"
            "{" TODAY ",\"event\":\"attempt\",\"attempt\":8},"
+           "{" TODAY ",\"event\":\"attempt\",\"attempt\":10},"
            "{" TODAY ",\"event\":\"held\"}]",
            trail,
            "  what happened\n" OF_TODAY "accepted\n"
            "    (6 more attempts, not kept)\n" OF_TODAY "attempt 7\n" OF_TODAY
-           "attempt 8\n" OF_TODAY "held, waits for a person\n");
+           "attempt 8\n"
+           "    (1 more attempt, not kept)\n" OF_TODAY "attempt 10\n" OF_TODAY
+           "held, waits for a person\n");
 }
 
 static void test_advice_is_for_those_who_can_take_it(void **state)

@@ -275,6 +275,58 @@ static void a_list_goes_on_behind_its_end(void **state)
     desk_close(&d);
 }
 
+/* ---- a spool that answers late ---- */
+
+struct late_spool {
+    struct spool base;
+    spool_list_fn fn;
+    void *ctx;
+    struct spool_filter filter;
+};
+
+static void late_list(struct spool *spool, const struct spool_filter *filter,
+                      spool_list_fn fn, void *ctx)
+{
+    struct late_spool *late = (struct late_spool *)spool;
+    late->fn = fn;
+    late->ctx = ctx;
+    late->filter = *filter;
+    /* Not promised to live longer than the call. */
+    late->filter.relay = NULL;
+    late->filter.tag = NULL;
+}
+
+static const struct spool_ops late_ops = {.durability = "disk",
+                                          .list = late_list};
+
+static void a_list_for_a_client_that_is_gone_is_thrown_away(void **state)
+{
+    struct late_spool late = {.fn = NULL};
+    struct desk inner;
+    struct desk d;
+    (void)state;
+    desk_open(&inner, 10);
+    (void)submit(&inner, NULL);
+    spool_init(&late.base, &late_ops, &(struct spool_options){0});
+    desk_open_with(&d, &late.base);
+    for (int gone = 0; gone < 2; gone++) {
+        struct request *r =
+            desk_ask_as(&d, "uid:0", true, "{\"op\":\"list\",\"tag\":\"\"}");
+        assert_string_equal(desk_replies(&d), "");
+        assert_int_equal(d.service.outstanding, 1);
+        if (gone != 0) {
+            r->owner = NULL;
+            assert_false(request_abandon(r));
+        }
+        spool_list(inner.spool, &late.filter, late.fn, late.ctx);
+        assert_int_equal(d.service.outstanding, 0);
+        const char *reply = desk_replies(&d);
+        assert_int_equal(strstr(reply, "\"jobs\":[{") != NULL, gone == 0);
+    }
+    desk_close(&d);
+    desk_close(&inner);
+}
+
 /* ---- retry ---- */
 
 static void a_failed_job_is_tried_again(void **state)
@@ -500,6 +552,7 @@ int main(void)
         cmocka_unit_test(a_list_is_filtered),
         cmocka_unit_test(a_list_shows_jobs_of_everybody_without_trails),
         cmocka_unit_test(a_list_goes_on_behind_its_end),
+        cmocka_unit_test(a_list_for_a_client_that_is_gone_is_thrown_away),
         cmocka_unit_test(a_failed_job_is_tried_again),
         cmocka_unit_test(held_and_deferred_jobs_are_tried_at_once),
         cmocka_unit_test(a_job_that_waits_for_its_first_attempt_is_left_so),
