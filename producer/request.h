@@ -71,19 +71,17 @@ struct request {
     unsigned rooms;
     bool waits_for_room;
 
-    /* Of those about one job (ops.h, watch.h, admin.h). */
+    /* Of status, cancel, wait, retry, drop (ops.h, watch.h, admin.h). */
     struct id id;
-    struct spool_watch watch;
+    struct id last; /* a list's: of those looked at; filled on any thread */
     bool watching;
+    bool changed; /* filled on any thread */
+    bool more;    /* likewise; a list's */
+    struct spool_watch watch;
     struct spool_status *status; /* filled on any thread */
-    bool changed;                /* likewise */
-    struct timer timer;
-
-    /* A list's (admin.h); filled on any thread. */
-    struct spool_status **jobs;
+    struct spool_status **jobs;  /* likewise; a list's */
     size_t job_count;
-    struct id last; /* of those looked at; "" for none */
-    bool more;
+    struct timer timer;
 };
 
 /* Zeroed but for what is given; freed with request_free(). */
