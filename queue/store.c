@@ -103,11 +103,14 @@ static bool read_row(const struct store *s, struct statement *st,
     return true;
 }
 
-static enum err_code damaged_row(const struct store *s, struct statement *st,
+static enum err_code damaged_row(struct store *s, struct statement *st,
                                  struct err *err)
 {
-    (void)database_damaged(s->db, "a row cannot be read", err);
-    return err_prefix(err, "row %lld", (long long)statement_int(st, 0));
+    char what[64];
+    s->damaged_seq = statement_int(st, 0);
+    (void)snprintf(what, sizeof(what), "row %lld of its jobs",
+                   (long long)s->damaged_seq);
+    return database_damaged(s->db, what, err);
 }
 
 /* ---- changing rows ---- */

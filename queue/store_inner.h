@@ -28,11 +28,13 @@ struct store {
     size_t stranger_count;
     struct store_due *due; /* for a lane's own route, then strangers */
     int64_t next_seq;
-    bool was_closed; /* in order, when it was opened */
+    bool was_closed;     /* in order, when it was opened */
+    int64_t damaged_seq; /* of the last row that could not be read */
 };
 
 /* As store_open(), but nothing is made, migrated or marked: for reading. */
 MUST_CHECK enum err_code store_open_stopped(struct store **out,
                                             const char *path, struct err *err);
+void store_close_unchanged(struct store *s); /* NULL is allowed */
 
 #endif

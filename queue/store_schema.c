@@ -131,6 +131,7 @@ const char *store_schema_statement(enum store_statement statement)
         [STORE_JOB_DELETE] = "DELETE FROM job WHERE seq = ?1",
         [STORE_BODY_INSERT] = "INSERT INTO body(seq, bytes) VALUES(?1, ?2)",
         [STORE_BODY_DELETE] = "DELETE FROM body WHERE seq = ?1",
+        [STORE_BODY_LENGTH] = "SELECT length(bytes) FROM body WHERE seq = ?1",
         [STORE_JOB_FIND] = "SELECT " COLUMNS " FROM job j WHERE id = ?1",
         /* Two each: SQLite does not seek to a rowid behind an inequality. */
         [STORE_JOB_DUE_THEN] =

@@ -42,6 +42,7 @@ enum store_statement {
     STORE_JOB_DELETE,
     STORE_BODY_INSERT,
     STORE_BODY_DELETE,
+    STORE_BODY_LENGTH,
     STORE_JOB_FIND,
     STORE_JOB_DUE_THEN,  /* those due at the same time */
     STORE_JOB_DUE_AFTER, /* those due later */
