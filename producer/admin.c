@@ -16,9 +16,8 @@ static bool is_allowed(struct request *r)
     if (r->sees_all)
         return true;
     request_refuse_word(r, REFUSAL_FORBIDDEN,
-                        "this is for administrators: the Unix socket as root "
-                        "or as the daemon's own user, or a listener with "
-                        "admin = true");
+                        "this is for administrators: ask on the Unix socket, "
+                        "as root or as the daemon's own user");
     return false;
 }
 

@@ -6,9 +6,9 @@
 
 /*
  * Operations for a person who looks after the service: `list`, `retry` and
- * `drop`, of everybody's jobs. Answered to administrators only: the Unix
- * socket's clients that are root or the daemon's own user, and all clients of
- * a listener with admin = true. Everybody else is told `forbidden`.
+ * `drop`, of everybody's jobs. Answered to administrators only: root
+ * and the daemon's own user on a Unix socket, and all clients of a listener
+ * that is marked admin. Everybody else is told `forbidden`.
  *
  * object is the whole request. r is answered now or later and may be gone.
  */

@@ -173,7 +173,7 @@ void show_trail(FILE *out, const struct json_node *trail, int64_t now_ms)
 static void advise(FILE *out, const char *what, const char *command,
                    struct str id)
 {
-    (void)fprintf(out, "    %-38s  postrider %s ", what, command);
+    (void)fprintf(out, "    %-40s  postrider %s ", what, command);
     show_text(out, id);
     (void)fputc('\n', out);
 }
