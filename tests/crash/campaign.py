@@ -293,9 +293,11 @@ def report(campaign, verdict, took_s):
                       in sorted(campaign.kinds.items()) if kind != "power")
     print(f"kills: {campaign.options.kills} ({kinds}), "
           f"{campaign.kinds['power']} of them with a loss of power")
-    print(f"jobs: {len(jobs)} handed over, {verdict.accepted} answered ok, "
-          f"{sum(len(job.ids) > 1 for job in jobs.values())} of them twice "
-          f"under one key")
+    ledger = campaign.load.ledger
+    print(f"jobs: {len(jobs)} handed over, {verdict.accepted} answered ok; "
+          f"handed over again under their key and found: "
+          f"{ledger.found_again - ledger.asked_again} whose answer was lost, "
+          f"{ledger.asked_again} others")
     print(f"deliveries: {len(campaign.deliveries)}, duplicates: "
           f"{verdict.duplicates_by_kill} by a kill (at most "
           f"{max(per_kill, default=0)} jobs by one, {CONNECTIONS} allowed), "
@@ -311,7 +313,7 @@ def judge(options, verdict):
     shown = collections.Counter()
     for kind, text in verdict.findings:
         shown[kind] += 1
-        if shown[kind] <= 10:
+        if shown[kind] <= (2 if options.expect else 10):
             print(f"FOUND {kind}: {text}")
     if options.expect:
         well = count[options.expect] > 0

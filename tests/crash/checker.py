@@ -185,9 +185,10 @@ def check_duplicates(evidence, jobs, took, verdict):
                               f"{second.life}: {why_not}")
     for number, names in verdict.by_kill.items():
         if len({name for name, _ in names}) > evidence.in_flight_max:
-            verdict.found("duplicate", f"the kill of life {number} "
-                          f"({lives[number].how}) doubled {len(names)} "
-                          f"mails, {evidence.in_flight_max} can be in flight")
+            verdict.found("in flight", f"the kill of life {number} "
+                          f"({lives[number].how}) doubled "
+                          f"{len({name for name, _ in names})} mails, "
+                          f"{evidence.in_flight_max} can be in flight")
 
 
 def explain(first, second, lives, evidence, verdict):

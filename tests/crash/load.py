@@ -1,5 +1,6 @@
 """Clients that hand over mail, whatever becomes of the daemon meanwhile."""
 
+import collections
 import itertools
 import random
 import socket
@@ -59,6 +60,8 @@ class Ledger:
         self.sizes = {}         # of the text of each job
         self.refusals = []      # answers that no client should get
         self.first_ok = {}      # of a life: when its first "ok" came
+        self.found_again = 0    # handed over again: it was there already
+        self.asked_again = 0    # of those: although it had been answered
 
     def new(self, rng):
         with self.lock:
@@ -97,6 +100,8 @@ class Ledger:
                 self.refusals.append((job.name, answer))
             return answer["retry"]
         with self.lock:
+            self.found_again += answer.get("duplicate", False)
+            self.asked_again += len(job.ids) > 0
             job.ids.append(answer["id"])
             self.first_ok.setdefault(life, time.time())
         return False
@@ -114,6 +119,7 @@ class Client(threading.Thread):
         self.over_unix = number % 2 == 0
         self.framing = "lines" if number % 4 < 2 else "length"
         self.again = []
+        self.known = collections.deque(maxlen=200)
         self.enough = threading.Event()
         self.give_up = threading.Event()
         self.failure = None
@@ -156,7 +162,11 @@ class Client(threading.Thread):
         size = self.rng.randint(1, WINDOW_MAX)
         batch, self.again = self.again[:size], self.again[size:]
         while len(batch) < size and not self.enough.is_set():
-            batch.append(self.ledger.new(self.rng))
+            # Now and then one that was answered, perhaps lives ago.
+            if self.known and self.rng.random() < 0.03:
+                batch.append(self.rng.choice(self.known))
+            else:
+                batch.append(self.ledger.new(self.rng))
         return batch
 
     def hand_over(self, stream, batch, life):
@@ -171,6 +181,8 @@ class Client(threading.Thread):
                 answered += 1
                 if self.ledger.answered(job, answer, life):
                     self.again.append((job, request))
+                elif job.key:
+                    self.known.append((job, request))
             return True
         except (OSError, AssertionError, ValueError, socket.timeout):
             self.again += [(job, request) for job, request in batch[answered:]

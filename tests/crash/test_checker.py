@@ -163,7 +163,7 @@ class Checker(unittest.TestCase):
                     Delivery(name, GOOD, 99.9, 1, f"<{name}>", "x"),
                     Delivery(name, GOOD, 100.5, 2, f"<{name}>", "x")]
             e.ledger.update(accepted=5, delivered=4)
-        self.assert_finds("duplicate", change)
+        self.assert_finds("in flight", change)
 
     def test_an_answer_that_the_sink_kept_back_explains_one(self):
         def change(e):
