@@ -105,6 +105,20 @@ static bool is_remembered(struct model *m, const struct modelled *j)
     return is_open(j) || (!j->forgotten && now(m) - j->settled_ms < keep_ms);
 }
 
+/* Equal times: in memory as they came, in rows as they were accepted. */
+static bool settled_before(const struct modelled *j,
+                           const struct modelled *other)
+{
+    return spools_are_durable() ? j->settled_ms < other->settled_ms
+                                : j->settled_order < other->settled_order;
+}
+
+static void goes_behind(struct model *m, struct modelled *j)
+{
+    if (!spools_are_durable())
+        j->place = ++m->places;
+}
+
 /* The first settled of those that cannot be retried, else of all. */
 static struct modelled *first_to_go(struct model *m)
 {
@@ -115,7 +129,7 @@ static struct modelled *first_to_go(struct model *m)
             continue;
         if (first == NULL || (can_be_retried(first) && !can_be_retried(j)) ||
             (can_be_retried(first) == can_be_retried(j) &&
-             j->settled_order < first->settled_order))
+             settled_before(j, first)))
             first = j;
     }
     return first;
@@ -286,7 +300,7 @@ static void settle_one(struct model *m)
     if (table[what].expected == JOB_DEFERRED) {
         j->state = JOB_DEFERRED;
         if (j->due_ms != next_ms)
-            j->place = ++m->places;
+            goes_behind(m, j);
         j->due_ms = next_ms;
         return;
     }
@@ -304,11 +318,12 @@ static void release_one(struct model *m)
         return;
     int64_t due_ms = now(m) - 50 + (int64_t)below(m, 200);
     spool_release(m->s.spool, j->claim, due_ms, STR("released"));
+    spooled_rest(&m->s);
     j->claim = NULL;
     j->claimed = false;
     if (is_open(j) && due_ms > now(m)) {
         j->due_ms = due_ms;
-        j->place = ++m->places;
+        goes_behind(m, j);
     }
 }
 
@@ -337,7 +352,7 @@ static void retry_one(struct model *m)
     if (!can)
         return;
     if (!was_open || j->due_ms != now(m))
-        j->place = ++m->places;
+        goes_behind(m, j);
     if (!was_open && now(m) - j->key_ms >= WINDOW_MS)
         j->key = -1;
     j->state = j->attempts == 0 ? JOB_QUEUED : JOB_DEFERRED;
@@ -433,6 +448,7 @@ static void watch_one(struct model *m)
     if (!is_open(j) || j->state == JOB_HELD)
         watch_ends(j);
     spool_watch(m->s.spool, &j->id, "app", &j->watch, told, j);
+    spooled_rest(&m->s);
 }
 
 static enum job_state shown_state(const struct modelled *j)
@@ -517,8 +533,9 @@ static void compare_job(struct model *m)
     else
         assert_int_equal(status->next_attempt_ms, 0);
     assert_int_equal(status->has_body, is_open(j) || can_be_retried(j));
-    assert_int_equal(status->job->body == NULL,
-                     !status->has_body && !j->claimed);
+    if (!spools_are_durable())
+        assert_int_equal(status->job->body == NULL,
+                         !status->has_body && !j->claimed);
     spool_status_destroy(status);
 }
 
@@ -548,6 +565,7 @@ static void walk(uint64_t seed)
             assert_true(spool_unwatch(m.s.spool, &j->watch));
         if (j->claim != NULL)
             spool_release(m.s.spool, j->claim, 0, STR(""));
+        spooled_rest(&m.s);
         assert_int_equal(j->told, j->expected);
     }
     spooled_close(&m.s);
@@ -561,8 +579,9 @@ static void the_spool_does_what_a_simple_model_does(void **state)
         walk(seed);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    spools_choose(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_spool_does_what_a_simple_model_does),
     };
