@@ -322,10 +322,10 @@ void spool_memory_reopen(struct spool_memory *m, struct spool_entry *entry,
                          int64_t now_ms)
 {
     PANIC_IF(entry->live != NULL || !entry->kept);
+    spool_live_new(entry);
     (*place(m, entry))--;
     leave_history(m, entry);
     entry->kept = false;
     if (entry->key != NULL)
         spool_keys_reopened(&m->keys, entry->key, now_ms);
-    spool_live_new(entry);
 }
