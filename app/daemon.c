@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "app/doors.h"
+#include "app/lost_jobs.h"
 #include "consumer/pool.h"
 #include "core/buf.h"
 #include "core/clock.h"
@@ -18,9 +19,7 @@
 #include "queue/spool.h"
 #include "smtp/session.h"
 
-/* Jobs in memory are gone with us: after so long without any, none is due. */
-#define QUIET_MS 250
-#define STEP_MS  20
+#define STEP_MS 20
 
 struct daemon {
     const struct settings *settings;
@@ -286,23 +285,15 @@ void daemon_log_ready(const struct daemon *d)
     buf_fini(&names);
 }
 
-/*
- * For jobs in memory: waits while any is being sent. The scheduler claims what
- * is due at once, so a quiet moment means that what is left waits for a later
- * time or for a relay that is down.
- */
+/* Jobs in memory end with us: sends what can be sent before the deadline. */
 static void finish_jobs(struct daemon *d, int64_t until_ms,
                         bool (*hurry)(void *ctx), void *ctx)
 {
-    int64_t quiet_since = clock_mono_ms(d->clock);
     for (;;) {
         struct spool_stats stats;
-        int64_t now = clock_mono_ms(d->clock);
         spool_stats(d->spool, &stats);
-        if (stats.active > 0)
-            quiet_since = now;
-        if (stats.waiting + stats.active == 0 || now >= until_ms ||
-            now - quiet_since >= QUIET_MS || hurry(ctx))
+        if (stats.waiting + stats.active == 0 ||
+            clock_mono_ms(d->clock) >= until_ms || hurry(ctx))
             return;
         (void)poll(NULL, 0, STEP_MS);
     }
@@ -323,10 +314,12 @@ void daemon_drain(struct daemon *d, bool (*hurry)(void *ctx), void *ctx)
     producer_stop(d->producer, until_ms);
     spool_stats(d->spool, &stats);
     int64_t left = stats.waiting + stats.active + stats.held;
-    if (left > 0 && memory)
+    if (left > 0 && memory) {
+        lost_jobs_log(d->spool);
         log_event(LOG_LEVEL_WARNING, "daemon.jobs_lost", LOG_INT("jobs", left),
                   LOG_TEXT("why", "spool.backend is \"memory\": what waits "
                                   "ends with the daemon"));
+    }
     log_event(LOG_LEVEL_INFO, "stopped", LOG_INT("accepted", stats.accepted),
               LOG_INT("delivered", stats.delivered),
               LOG_INT("failed", stats.failed),
