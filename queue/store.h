@@ -64,17 +64,27 @@ struct store_row {
     bool body_in_file;
 };
 
-/* body: the bytes for the row; empty when it is in a file or there is none. */
+/*
+ * body: the bytes for the row; empty when it is in a file or there is none.
+ * ERR_EXISTS when there is such an id: nothing else is harmed. After any other
+ * failure of a change the transaction cannot be committed any more.
+ */
 MUST_CHECK enum err_code store_insert(struct store *s, struct store_row *row,
                                       struct str body, struct err *err);
 
-/* Everything of the row but seq, id and body; the body goes if !has_body. */
+/*
+ * Everything of the row but seq, id, lane and body: a job's lane never
+ * changes. The body goes if !has_body.
+ */
 MUST_CHECK enum err_code
 store_update(struct store *s, const struct store_row *row, struct err *err);
 MUST_CHECK enum err_code store_delete(struct store *s, int64_t seq,
                                       struct err *err);
 
-/* Called for each row found; views are valid during the call. False: stop. */
+/*
+ * Called for each row found; views are valid during the call. False: stop. It
+ * must not change rows, nor look for others in the same way.
+ */
 typedef bool (*store_visit_fn)(void *ctx, const struct store_row *row,
                                struct str body);
 
@@ -89,7 +99,10 @@ struct store_cursor {
     int64_t seq;
 };
 
-/* Rows of the lane behind the cursor, with their bodies if in the row. */
+/*
+ * Rows of the lane behind the cursor (NULL: all), with their bodies if in the
+ * row.
+ */
 MUST_CHECK enum err_code store_due(struct store *s, struct spool_lane lane,
                                    const struct store_cursor *after,
                                    int64_t until_ms, store_visit_fn visit,
@@ -111,7 +124,7 @@ MUST_CHECK enum err_code store_next_limit(struct store *s, int64_t *limit_ms,
 MUST_CHECK enum err_code store_marked(struct store *s, store_visit_fn visit,
                                       void *ctx, struct err *err);
 
-/* Settled rows, the first settled first; failed tells which kind. */
+/* Settled rows, the first settled first: failed and expired, or the others. */
 MUST_CHECK enum err_code store_settled(struct store *s, bool failed,
                                        int64_t until_ms, store_visit_fn visit,
                                        void *ctx, struct err *err);
@@ -137,7 +150,11 @@ MUST_CHECK enum err_code store_key_find(struct store *s, struct store_key *key,
 MUST_CHECK enum err_code
 store_key_put(struct store *s, const struct store_key *key, struct err *err);
 
-/* Removes up to limit keys older than before_ms; *removed says how many. */
+/*
+ * Looks at up to limit keys older than before_ms, the oldest first, and
+ * removes them; *removed says how many. Those of jobs that are not settled
+ * stay, and are looked at again an hour later.
+ */
 MUST_CHECK enum err_code store_keys_forget(struct store *s, int64_t before_ms,
                                            size_t limit, size_t *removed,
                                            struct err *err);
