@@ -189,6 +189,30 @@ static void one_large_job_makes_many_small_bodies_go(void **state)
     spooled_close(&s);
 }
 
+static void a_retried_job_does_not_give_way(void **state)
+{
+    struct spooled s;
+    (void)state;
+    spooled_open(&s, few_bytes);
+    struct id one = put_failed(&s, sized_job(&s, 20000));
+    struct id two = put_failed(&s, sized_job(&s, 20000));
+    struct id three = put_failed(&s, sized_job(&s, 20000));
+    struct id four = put_failed(&s, sized_job(&s, 20000));
+    assert_true(spooled_retry(&s, &one));
+    assert_true(spooled_drop(&s, &two));
+    (void)spooled_put(&s, sized_job(&s, 50000));
+    assert_true(has_body(&s, &one));
+    assert_false(has_body(&s, &three));
+    assert_true(has_body(&s, &four));
+    /* 70000 of the bytes are of waiting jobs now, 20000 of a failed one. */
+    assert_int_equal(spooled_accept(&s, sized_job(&s, 30000)).answer,
+                     SPOOL_FULL);
+    assert_true(has_body(&s, &four));
+    (void)spooled_put(&s, sized_job(&s, 20000));
+    assert_false(has_body(&s, &four));
+    spooled_close(&s);
+}
+
 static void a_growing_trail_counts_in_the_bytes(void **state)
 {
     struct spooled *s = *state;
@@ -453,6 +477,21 @@ static void a_list_begins_where_a_forgotten_job_was(void **state)
     assert_string_equal(l.ids[0].text, ids[151].text);
 }
 
+/* Which came first cannot be said then: rather twice than not at all. */
+static void a_list_misses_none_of_the_same_millisecond(void **state)
+{
+    struct spooled *s = *state;
+    struct id ids[10];
+    for (unsigned i = 0; i < 10; i++)
+        ids[i] = put_failed(s, a_job(s, 1));
+    assert_true(spooled_drop(s, &ids[5]));
+    struct spool_filter filter = {
+        .after = ids[5], .has_after = true, .limit = 10};
+    struct listed l = spooled_list(s, &filter);
+    assert_int_equal(l.count, 9);
+    assert_string_equal(l.ids[8].text, ids[9].text);
+}
+
 static void a_filter_that_few_pass_answers_in_parts(void **state)
 {
     struct spooled *s = *state;
@@ -560,6 +599,7 @@ int main(int argc, char **argv)
     /* What is kept on the disk is not counted in the bytes. */
     const struct CMUnitTest in_memory[] = {
         cmocka_unit_test(kept_bodies_give_way_the_oldest_first),
+        cmocka_unit_test(a_retried_job_does_not_give_way),
         cmocka_unit_test(one_large_job_makes_many_small_bodies_go),
         SPOOL_TEST(a_growing_trail_counts_in_the_bytes),
         SPOOL_TEST(a_dropped_jobs_key_still_answers),
@@ -578,6 +618,7 @@ int main(int argc, char **argv)
         SPOOL_TEST(the_key_stays_with_its_job),
         SPOOL_TEST(a_list_is_in_order_and_in_pages),
         SPOOL_TEST(a_list_begins_where_a_forgotten_job_was),
+        SPOOL_TEST(a_list_misses_none_of_the_same_millisecond),
         SPOOL_TEST(a_filter_that_few_pass_answers_in_parts),
         SPOOL_TEST(a_limit_is_taken_into_its_range),
         cmocka_unit_test(a_list_shows_active_and_not_what_is_over),
