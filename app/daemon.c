@@ -307,9 +307,12 @@ void daemon_drain(struct daemon *d, bool (*hurry)(void *ctx), void *ctx)
     producer_drain(d->producer);
     if (memory)
         finish_jobs(d, until_ms, hurry, ctx);
+    /* The pool first: clients that wait for a job still get its end. */
+    pool_begin_stop(d->pool, until_ms);
+    while (!pool_has_ended(d->pool) && !hurry(ctx))
+        (void)poll(NULL, 0, STEP_MS);
     if (hurry(ctx))
         until_ms = 0;
-    /* The pool first: clients that wait for a job still get its end. */
     pool_stop(d->pool, until_ms);
     producer_stop(d->producer, until_ms);
     spool_stats(d->spool, &stats);

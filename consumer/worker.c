@@ -34,6 +34,7 @@ struct worker {
     bool drained;         /* outlets know of it */
     bool cut;             /* sessions were */
     int64_t timer_at_ms;  /* INT64_MAX: not set */
+    atomic_bool ended;    /* set by its thread, at its end */
     atomic_bool draining; /* set by other threads, after until_ms */
     atomic_int_least64_t until_ms;
 };
@@ -171,6 +172,7 @@ static void run(void *arg)
     struct worker *w = arg;
     while (turn(w))
         (void)event_base_loop(w->base, EVLOOP_ONCE);
+    atomic_store(&w->ended, true);
 }
 
 /* ---- for other threads ---- */
@@ -185,6 +187,11 @@ void worker_drain(struct worker *w, int64_t until_ms)
     atomic_store(&w->until_ms, until_ms);
     atomic_store(&w->draining, true);
     wake_raise(&w->wake);
+}
+
+bool worker_has_ended(struct worker *w)
+{
+    return !w->thread.started || atomic_load(&w->ended);
 }
 
 void worker_join(struct worker *w)
@@ -245,6 +252,7 @@ enum err_code worker_create(struct worker **out,
     w->wake.fd = -1;
     w->must_arm = true;
     w->timer_at_ms = INT64_MAX;
+    atomic_init(&w->ended, false);
     atomic_init(&w->draining, false);
     atomic_init(&w->until_ms, INT64_MAX);
     w->env.spool = pool->spool;

@@ -17,6 +17,16 @@ SETTLED = ("delivered", "failed", "expired", "cancelled", "held")
 PASSWORD = "pass word;very-secret"
 
 
+BACKEND = os.environ.get("POSTRIDER_SPOOL", "sqlite")
+DURABLE = "disk" if BACKEND == "sqlite" else "memory"
+
+
+def spool(directory, more=""):
+    """The group spool of a config, for the backend under test."""
+    path = f'path = "{directory}/spool.db";' if BACKEND == "sqlite" else ""
+    return f'spool = {{ backend = "{BACKEND}"; {path} {more} }};\n'
+
+
 def mail(**fields):
     """A small job; fields replace or add."""
     return {"from": "shop@example.org", "to": "ann@example.net",
@@ -207,14 +217,22 @@ class Service:
                                      settings))
             routes = ('routes = ( { name = "default"; relays = [ "main" ]; },'
                       ' { name = "silent"; relays = [ "silent" ]; } );')
-        self.daemon = Daemon(f"""
+        if "shutdown" not in config:
+            config += 'shutdown = { drain = "2s"; };\n'
+        self.config = f"""
 listen = ( {{ type = "tcp"; port = 0; }}, {{ type = "udp"; port = 0; }},
            {{ type = "unix"; path = "{self.directory}/sock"; }} );
 relays = ( {", ".join(relays)} );
 {routes}
 retry = {{ {retry} }};
+{spool(self.directory)}
 {config}
-""", self.directory)
+"""
+        self.restart()
+
+    def restart(self):
+        """Starts the daemon, once more if it was ended."""
+        self.daemon = Daemon(self.config, self.directory)
         self.parts.append(self.daemon)
         for name in ("tcp", "unix", "udp", "log", "wait_log", "stats",
                      "status", "settled"):
