@@ -16,7 +16,7 @@
 #define PAGE_SIZE     "8192"
 #define CACHE_KIB     "8192"
 #define LOG_BYTES     (INT64_C(16) << 20)
-#define LOG_BYTES_MAX (INT64_C(256) << 20)
+#define LOG_BYTES_MAX (INT64_C(64) << 20)
 #define LOG_KEEP      "33554432" /* what stays of a log that was larger */
 #define LOG_HEADER    32 /* bytes; then frames of FRAME_HEADER and a page */
 #define FRAME_HEADER  24
@@ -29,6 +29,7 @@ struct database {
     sqlite3_stmt *begin;
     sqlite3_stmt *commit;
     sqlite3_stmt *rollback;
+    bool open;          /* a transaction is, also if SQLite ended it */
     struct err failure; /* of the transaction: it cannot be committed */
 
     /* The log: see cut_log(). */
@@ -134,13 +135,14 @@ static enum err_code error_of(struct database *db, int rc, struct err *err)
 
 /*
  * Within a transaction anything but a constraint makes it one that cannot be
- * committed: SQLite may have rolled it back by itself.
+ * committed: SQLite may have rolled it back by itself, and would commit each
+ * further statement alone.
  */
 static enum err_code failed(struct database *db, int rc, struct err *err)
 {
     struct err own;
     enum err_code code = error_of(db, rc, &own);
-    if (code != ERR_EXISTS && db->failure.code == ERR_NONE)
+    if (db->open && code != ERR_EXISTS && db->failure.code == ERR_NONE)
         db->failure = own;
     if (err != NULL)
         *err = own;
@@ -203,6 +205,12 @@ void statement_bind_bytes(struct statement *st, int at, struct str bytes)
 enum err_code database_step(struct database *db, struct statement *st,
                             bool *row, struct err *err)
 {
+    *row = false;
+    if (db->failure.code != ERR_NONE) {
+        if (err != NULL)
+            *err = db->failure;
+        return db->failure.code;
+    }
     int rc = sqlite3_step(inner(st));
     *row = rc == SQLITE_ROW;
     if (rc == SQLITE_ROW || rc == SQLITE_DONE)
@@ -243,6 +251,7 @@ struct str statement_bytes(struct statement *st, int column)
 enum err_code database_execute(struct database *db, const char *text,
                                struct err *err)
 {
+    PANIC_IF(db->failure.code != ERR_NONE);
     int rc = sqlite3_exec(db->handle, text, NULL, NULL, NULL);
     return rc == SQLITE_OK ? ERR_NONE : failed(db, rc, err);
 }
@@ -341,47 +350,51 @@ static bool log_has_grown(const struct database *db)
 
 /* ---- transactions ---- */
 
-static enum err_code run_inner(struct database *db, sqlite3_stmt *st,
-                               struct err *err)
+static enum err_code run_plainly(struct database *db, sqlite3_stmt *st,
+                                 struct err *err)
 {
-    return database_run(db, (struct statement *)(void *)st, err);
+    int rc = sqlite3_step(st);
+    enum err_code code = rc == SQLITE_DONE ? ERR_NONE : error_of(db, rc, err);
+    (void)sqlite3_reset(st);
+    return code;
 }
 
 void database_rollback(struct database *db)
 {
     if (!sqlite3_get_autocommit(db->handle))
-        (void)run_inner(db, db->rollback, NULL);
+        (void)run_plainly(db, db->rollback, NULL);
+    db->open = false;
     db->failure.code = ERR_NONE;
 }
 
 enum err_code database_begin(struct database *db, struct err *err)
 {
     enum err_code code = ERR_NONE;
-    PANIC_IF(!sqlite3_get_autocommit(db->handle));
+    PANIC_IF(db->open);
     if (db->log_dirty)
         cut_log(db);
     if (!db->log_copied && log_bytes(db) >= LOG_BYTES_MAX)
         code = database_checkpoint(db, err);
     if (code == ERR_NONE)
-        code = run_inner(db, db->begin, err);
-    db->failure.code = ERR_NONE;
+        code = run_plainly(db, db->begin, err);
+    db->open = code == ERR_NONE;
     return code;
 }
 
 enum err_code database_commit(struct database *db, struct err *err)
 {
     enum err_code code = db->failure.code;
+    PANIC_IF(!db->open);
     if (code != ERR_NONE && err != NULL)
         *err = db->failure;
-    if (code == ERR_NONE) {
-        PANIC_IF(sqlite3_get_autocommit(db->handle));
-        code = run_inner(db, db->commit, err);
-    }
+    if (code == ERR_NONE)
+        code = run_plainly(db, db->commit, err);
     if (code != ERR_NONE) {
         database_rollback(db);
         cut_log(db);
         return code;
     }
+    db->open = false;
     /* It is committed, whatever comes of this; it is tried again later. */
     if (log_has_grown(db))
         (void)copy_log(db, NULL);

@@ -46,8 +46,8 @@ enum err_code database_damaged(const struct database *db, const char *what,
 MUST_CHECK enum err_code database_begin(struct database *db, struct err *err);
 
 /*
- * On the disk, or rolled back: also when a statement in it failed with
- * anything but ERR_EXISTS.
+ * On the disk, or rolled back. After a statement failed with anything but
+ * ERR_EXISTS, all others and the commit fail with the same.
  */
 MUST_CHECK enum err_code database_commit(struct database *db, struct err *err);
 void database_rollback(struct database *db);
