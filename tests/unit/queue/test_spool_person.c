@@ -603,6 +603,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(one_large_job_makes_many_small_bodies_go),
         SPOOL_TEST(a_growing_trail_counts_in_the_bytes),
         SPOOL_TEST(a_dropped_jobs_key_still_answers),
+        SPOOL_TEST(a_list_misses_none_of_the_same_millisecond),
     };
     const struct CMUnitTest tests[] = {
         SPOOL_TEST(failed_and_expired_jobs_keep_their_body),
@@ -618,7 +619,6 @@ int main(int argc, char **argv)
         SPOOL_TEST(the_key_stays_with_its_job),
         SPOOL_TEST(a_list_is_in_order_and_in_pages),
         SPOOL_TEST(a_list_begins_where_a_forgotten_job_was),
-        SPOOL_TEST(a_list_misses_none_of_the_same_millisecond),
         SPOOL_TEST(a_filter_that_few_pass_answers_in_parts),
         SPOOL_TEST(a_limit_is_taken_into_its_range),
         cmocka_unit_test(a_list_shows_active_and_not_what_is_over),
