@@ -158,8 +158,9 @@ static void settle(struct model *m, struct modelled *j, enum job_state state)
     j->state = state;
     j->settled_ms = now(m);
     j->settled_order = ++m->settled;
-    if (remembered_jobs(m) > REMEMBER)
-        first_to_go(m)->forgotten = true;
+    struct modelled *first = first_to_go(m);
+    if (first != NULL && remembered_jobs(m) > REMEMBER)
+        first->forgotten = true;
 }
 
 static int64_t limit_of(const struct modelled *j)
