@@ -7,6 +7,9 @@
 /* Rows looked at for one answer of spool_list(): some milliseconds. */
 #define LOOK_MAX 1024
 
+/* The part of an id that is its time. */
+#define ID_TIME_LEN 10
+
 /* ---- find ---- */
 
 struct asking {
@@ -196,14 +199,13 @@ static bool see_first(void *ctx, const struct store_row *row, struct str body)
 }
 
 /*
- * Where an id that is forgotten would be, as ids and rows are both in the
- * order of time but for what came within a moment: the last seq with a lesser
- * id. By halving.
+ * Where to begin when an id is forgotten: behind the last row of an earlier
+ * millisecond, as ids and rows are both in the order of time. By halving.
  */
 static enum err_code seek(struct spool_sqlite *s, const struct id *id,
                           int64_t *seq)
 {
-    int64_t low = 0; /* a row with a lesser id, or before all */
+    int64_t low = 0;
     int64_t high = INT64_MAX;
     while (low < high) {
         struct err err;
@@ -213,7 +215,7 @@ static enum err_code seek(struct spool_sqlite *s, const struct id *id,
             store_each(s->store, middle, see_first, &first, &err);
         if (code != ERR_NONE)
             return code;
-        if (first.found && memcmp(first.id.text, id->text, ID_LEN) <= 0)
+        if (first.found && memcmp(first.id.text, id->text, ID_TIME_LEN) < 0)
             low = first.seq;
         else
             high = middle;

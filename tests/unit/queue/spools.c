@@ -95,17 +95,21 @@ enum err_code spooled_create(struct spooled *s, struct spool **out,
                    : spool_create_memory(out, options, err);
 }
 
-static void make_directory(struct spooled *s)
+void spooled_make_directory(struct spooled *s)
 {
+    if (!durable)
+        return;
     (void)snprintf(s->directory, sizeof(s->directory), "/tmp/spools.XXXXXX");
     assert_non_null(mkdtemp(s->directory));
     (void)snprintf(s->path, sizeof(s->path), "%s/spool.db", s->directory);
 }
 
-static void remove_directory(const struct spooled *s)
+void spooled_remove_directory(const struct spooled *s)
 {
     static const char *const ends[] = {"", "-wal", "-shm"};
     char name[128];
+    if (!durable)
+        return;
     for (unsigned i = 0; i < 3; i++) {
         (void)snprintf(name, sizeof(name), "%s%s", s->path, ends[i]);
         (void)unlink(name);
@@ -139,8 +143,7 @@ void spooled_open(struct spooled *s, void (*change)(struct spool_options *o))
     };
     if (change != NULL)
         change(&s->options);
-    if (durable)
-        make_directory(s);
+    spooled_make_directory(s);
     assert_int_equal(spooled_create(s, &s->spool, &s->options, &err), ERR_NONE);
 }
 
@@ -148,8 +151,7 @@ void spooled_close(struct spooled *s)
 {
     (void)spooled_stats(s);
     spool_destroy(s->spool);
-    if (durable)
-        remove_directory(s);
+    spooled_remove_directory(s);
 }
 
 void spooled_reopen(struct spooled *s)

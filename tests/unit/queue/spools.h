@@ -71,6 +71,10 @@ void spooled_reopen(struct spooled *s);
 /* Waits until all that was asked for is done, callbacks included. */
 void spooled_rest(struct spooled *s);
 
+/* The directory of a durable one; spooled_open() and _close() do it too. */
+void spooled_make_directory(struct spooled *s);
+void spooled_remove_directory(const struct spooled *s);
+
 /* spool_create_...() of the backend. */
 enum err_code spooled_create(struct spooled *s, struct spool **out,
                              const struct spool_options *options,

@@ -15,6 +15,7 @@
 #include "core/thread.h"
 #include "queue/queue.h"
 #include "queue/spool.h"
+#include "tests/unit/queue/spools.h"
 
 /*
  * The spool and the queue as the daemon uses them, from all sides at once:
@@ -44,6 +45,7 @@ struct tracked {
 
 struct town {
     struct spool *spool;
+    struct spooled disk; /* its directory */
     struct queue *queue;
     struct clock clock;
     struct tracked *jobs;
@@ -55,7 +57,9 @@ struct town {
 
     struct mutex lock;
     struct cond due;
-    int64_t next_ms; /* guarded by lock: earliest told since asking */
+    int64_t next_ms;          /* guarded by lock: earliest told since asking */
+    bool asking;              /* likewise */
+    struct claim_list claims; /* likewise: what the answer gave */
 };
 
 struct actor {
@@ -131,9 +135,26 @@ static struct job *make_job(struct town *town, struct random *random,
     return job;
 }
 
+struct submit {
+    struct waiter waiter;
+    enum spool_answer answer;
+};
+
 static void keep_answer(void *ctx, const struct spool_accepted *accepted)
 {
-    *(enum spool_answer *)ctx = accepted->answer;
+    struct submit *submit = ctx;
+    submit->answer = accepted->answer;
+    waiter_done(&submit->waiter);
+}
+
+static enum spool_answer submit(struct town *town, struct job *job)
+{
+    struct submit to;
+    waiter_init(&to.waiter);
+    spool_accept(town->spool, job, keep_answer, &to);
+    waiter_wait(&to.waiter);
+    waiter_fini(&to.waiter);
+    return to.answer;
 }
 
 static void produce(void *arg)
@@ -145,13 +166,9 @@ static void produce(void *arg)
     for (unsigned i = 0; i < JOBS_EACH; i++) {
         struct tracked *t = &town->jobs[me->index * JOBS_EACH + i];
         struct job *job = make_job(town, &random, me->index * JOBS_EACH + i);
-        enum spool_answer answer = SPOOL_ERROR;
-        for (;;) {
-            spool_accept(town->spool, job, keep_answer, &answer);
-            if (answer != SPOOL_FULL)
-                break;
+        enum spool_answer answer;
+        while ((answer = submit(town, job)) == SPOOL_FULL)
             (void)sched_yield();
-        }
         job_unref(job);
         wrong_if(town, answer == SPOOL_ERROR);
         spool_watch(town->spool, &t->id, "app", &t->watch, told, t);
@@ -160,7 +177,8 @@ static void produce(void *arg)
         if (random_below(&random, 16) == 0)
             spool_cancel(town->spool, &t->id, "app", count_cancelled, t);
         atomic_fetch_add(&town->produced[me->index], 1);
-        if (answer != SPOOL_ACCEPTED) /* no such job: told at once */
+        /* No such job: told at once. */
+        if (answer != SPOOL_ACCEPTED && !spools_are_durable())
             wrong_if(town, atomic_load(&t->calls) != 1);
     }
 }
@@ -179,12 +197,21 @@ static void on_due(void *ctx, struct spool_lane lane, int64_t due_ms)
     mutex_unlock(&town->lock);
 }
 
-static void pass_on(void *ctx, struct spool_lane lane,
-                    struct claim_list *claims, int64_t next_due_ms)
+static void keep_claims(void *ctx, struct spool_lane lane,
+                        struct claim_list *claims, int64_t next_due_ms)
 {
     struct town *town = ctx;
-    struct claim *claim;
     on_due(ctx, lane, next_due_ms);
+    mutex_lock(&town->lock);
+    STAILQ_CONCAT(&town->claims, claims);
+    town->asking = false;
+    cond_signal(&town->due);
+    mutex_unlock(&town->lock);
+}
+
+static void pass_on(struct town *town, struct claim_list *claims)
+{
+    struct claim *claim;
     while ((claim = STAILQ_FIRST(claims)) != NULL) {
         STAILQ_REMOVE_HEAD(claims, next);
         if (queue_put(town->queue, 0, claim) != ERR_NONE) {
@@ -200,10 +227,18 @@ static void schedule(void *arg)
     struct town *town = me->town;
     const struct spool_lane lane = {0, JOB_PRIORITY_NORMAL};
     while (!atomic_load(&town->done)) {
+        struct claim_list claims = STAILQ_HEAD_INITIALIZER(claims);
         mutex_lock(&town->lock);
         town->next_ms = SPOOL_NEVER;
+        town->asking = true;
         mutex_unlock(&town->lock);
-        spool_claim(town->spool, lane, 20, one_time(NULL), pass_on, town);
+        spool_claim(town->spool, lane, 20, one_time(NULL), keep_claims, town);
+        mutex_lock(&town->lock);
+        while (town->asking)
+            cond_wait(&town->due, &town->lock);
+        STAILQ_CONCAT(&claims, &town->claims);
+        mutex_unlock(&town->lock);
+        pass_on(town, &claims);
         mutex_lock(&town->lock);
         while (town->next_ms > one_time(NULL) && !atomic_load(&town->done)) {
             if (town->next_ms == SPOOL_NEVER)
@@ -379,7 +414,10 @@ static void interfere(void *arg)
     struct town *town = me->town;
     struct random random;
     random_init(&random, 200);
-    while (!atomic_load(&town->calm)) {
+    for (unsigned acts = 1; !atomic_load(&town->calm); acts++) {
+        /* As a client, who has so many requests under way. */
+        if (acts % 16 == 0)
+            spooled_rest(&town->disk);
         size_t producer = random_below(&random, PRODUCERS);
         uint64_t number = atomic_load(&town->produced[producer]);
         uint64_t back = 1 + random_below(&random, LOOK_BACK);
@@ -444,8 +482,11 @@ static void open_town(struct town *town)
     town->jobs = mem_calloc(JOBS, sizeof(*town->jobs));
     mutex_init(&town->lock);
     cond_init(&town->due);
-    assert_int_equal(spool_create_memory(&town->spool, &options, NULL),
+    STAILQ_INIT(&town->claims);
+    spooled_make_directory(&town->disk);
+    assert_int_equal(spooled_create(&town->disk, &town->spool, &options, NULL),
                      ERR_NONE);
+    town->disk.spool = town->spool;
     assert_int_equal(queue_create(&town->queue, &queue_options, NULL),
                      ERR_NONE);
 }
@@ -466,6 +507,7 @@ static void forget_all(struct town *town)
     struct spool_stats n;
     for (size_t i = 0; i < JOBS; i++)
         spool_drop(town->spool, &town->jobs[i].id, drop_status, NULL);
+    spooled_rest(&town->disk);
     spool_stats(town->spool, &n);
     assert_int_equal(n.bytes, 0);
     assert_int_equal(n.remembered, 0);
@@ -524,16 +566,19 @@ static void every_job_ends_once_whoever_interferes(void **state)
     mutex_unlock(&town.lock);
     for (unsigned i = PRODUCERS + 1; i < ACTORS; i++)
         thread_join(&actors[i].thread);
+    spooled_rest(&town.disk);
     check_all(&town);
     queue_destroy(town.queue);
     spool_destroy(town.spool);
+    spooled_remove_directory(&town.disk);
     cond_fini(&town.due);
     mutex_fini(&town.lock);
     mem_free(town.jobs);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    spools_choose(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_job_ends_once_whoever_interferes),
     };
