@@ -1,6 +1,9 @@
 #include "app/doors.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/mem.h"
@@ -16,6 +19,39 @@ static enum err_code open_inet(const struct settings_listen *listen, int *fd,
     if (listen->type == SETTINGS_LISTEN_UDP)
         return net_bind_udp(&address, fd, err);
     return net_listen_tcp(&address, fd, err);
+}
+
+/* /run is empty after each boot: our directory there is ours to make. */
+static enum err_code make_directory_of(const char *path, struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL || slash == path)
+        return ERR_NONE;
+    char *directory = mem_strdup(str_of(path, (size_t)(slash - path)));
+    mode_t before = umask(0022);
+    int failed = mkdir(directory, 0755) == 0 ? 0 : errno;
+    (void)umask(before);
+    enum err_code code = ERR_NONE;
+    if (failed != 0 && failed != EEXIST)
+        code = err_system(err, failed,
+                          "the directory %s of a Unix socket is missing: make "
+                          "it for the daemon's user, or choose another path in "
+                          "listen; making it failed",
+                          directory);
+    mem_free(directory);
+    return code;
+}
+
+static enum err_code open_unix(const struct settings_listen *listen, int *fd,
+                               struct err *err)
+{
+    mode_t mode = (mode_t)listen->mode;
+    enum err_code code = net_listen_unix(listen->path, mode, fd, err);
+    if (code != ERR_NOT_FOUND)
+        return code;
+    code = make_directory_of(listen->path, err);
+    return code == ERR_NONE ? net_listen_unix(listen->path, mode, fd, err)
+                            : code;
 }
 
 static enum producer_listener_type type_of(enum settings_listen_type type)
@@ -39,7 +75,7 @@ static enum err_code open_one(struct doors *doors, size_t i,
     struct net_address local;
     enum err_code code;
     if (listen->type == SETTINGS_LISTEN_UNIX) {
-        code = net_listen_unix(listen->path, (mode_t)listen->mode, &l->fd, err);
+        code = open_unix(listen, &l->fd, err);
         if (code == ERR_NONE)
             doors->paths[i] = mem_strdup(str_from(listen->path));
     } else {
@@ -48,7 +84,6 @@ static enum err_code open_one(struct doors *doors, size_t i,
     if (code != ERR_NONE)
         return code;
     l->type = type_of(listen->type);
-    l->admin = listen->admin;
     if (doors->paths[i] != NULL) {
         (void)snprintf(doors->names[i], NET_NAME_MAX, "unix:%s", listen->path);
     } else {

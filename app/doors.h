@@ -20,7 +20,10 @@ struct doors {
     size_t count;
 };
 
-/* All or none. Close with doors_close(). */
+/*
+ * All or none. Makes the directory of a Unix socket (mode 0755) when only that
+ * is missing; it stays. Close with doors_close().
+ */
 MUST_CHECK enum err_code doors_open(struct doors *doors,
                                     const struct settings *settings,
                                     struct err *err);

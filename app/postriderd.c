@@ -34,7 +34,13 @@ static const char usage[] =
     "\n"
     "SIGTERM or SIGINT: accept nothing new, finish what is being sent, exit 0;"
     "\n"
-    "a second one ends at once.\n";
+    "a second one ends at once.\n"
+    "\n"
+    "Exit status:\n"
+    "  0   ended as it was told, or nothing is wrong with the configuration\n"
+    "  64  wrong usage\n"
+    "  69  cannot start: a listener or another resource cannot be had\n"
+    "  78  the configuration cannot be used\n";
 
 struct options {
     const char *config;

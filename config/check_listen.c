@@ -26,7 +26,6 @@ static void check_unix(struct report *report, struct draft_listen *d,
     struct net_address address;
     struct err err;
     out->type = SETTINGS_LISTEN_UNIX;
-    out->admin = true;
     out->mode = (unsigned)d->mode;
     refuse_key(report, d, "address");
     refuse_key(report, d, "port");
@@ -90,7 +89,6 @@ static void add_default(struct settings *out, enum settings_listen_type type)
     if (is_unix) {
         l->path = mem_strdup(STR(DEFAULT_PATH));
         l->mode = DEFAULT_MODE;
-        l->admin = true;
     } else {
         l->address = mem_strdup(STR(DEFAULT_ADDRESS));
         l->port = DEFAULT_PORT;

@@ -1,13 +1,16 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "config/check.h"
 #include "config/host.h"
 #include "config/reader.h"
 #include "config/secret.h"
+#include "core/buf.h"
+#include "core/file.h"
 #include "core/mem.h"
+
+#define CA_FILE_MAX_BYTES ((size_t)16 << 20)
 
 bool check_name(struct report *report, unsigned line, const char *key,
                 const char *name)
@@ -92,20 +95,40 @@ static void check_login(struct report *report, struct draft_relay *d)
                        "a relay has a password and no username: add username");
 }
 
+static bool has_certificate(struct str pem)
+{
+    return str_contains(pem, STR("-----BEGIN CERTIFICATE-----")) ||
+           str_contains(pem, STR("-----BEGIN TRUSTED CERTIFICATE-----")) ||
+           str_contains(pem, STR("-----BEGIN X509 CERTIFICATE-----"));
+}
+
+/* Not what the certificates are worth: TLS is not config's to know. */
+static enum err_code look_at_ca_file(const char *path, struct err *err)
+{
+    struct stat st;
+    struct buf pem;
+    if (stat(path, &st) != 0)
+        return err_system(err, errno, "cannot open %s", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, ERR_INVALID, "%s is no plain file", path);
+    buf_init(&pem, CA_FILE_MAX_BYTES);
+    enum err_code code = file_read(path, &pem, err);
+    if (code == ERR_NONE && !has_certificate(buf_str(&pem)))
+        code = err_set(err, ERR_INVALID,
+                       "%s has no certificate in PEM: there is no line "
+                       "-----BEGIN CERTIFICATE-----",
+                       path);
+    buf_fini(&pem);
+    return code;
+}
+
 static void check_ca_file(struct report *report, const struct draft_relay *d)
 {
     struct err err;
-    int fd;
-    if (d->relay.ca_file == NULL)
-        return;
-    fd = open(d->relay.ca_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd >= 0) {
-        (void)close(fd);
-        return;
-    }
-    (void)err_system(&err, errno, "cannot open %s", d->relay.ca_file);
-    report_problem(report, reader_line(d->group, "ca_file"),
-                   "relays.ca_file: %s", err.text);
+    if (d->relay.ca_file != NULL &&
+        look_at_ca_file(d->relay.ca_file, &err) != ERR_NONE)
+        report_problem(report, reader_line(d->group, "ca_file"),
+                       "relays.ca_file: %s", err.text);
 }
 
 static void warn(struct report *report, const struct draft_relay *d)

@@ -6,6 +6,7 @@
 #include "core/mem.h"
 
 #define ROUTES_MAX   64
+#define JOINED_MAX   255
 #define DEFAULT_NAME "default"
 
 /* Index of the relay, or relay_count. */
@@ -18,6 +19,23 @@ static size_t find_relay(const struct settings *s, const char *name)
     return i;
 }
 
+/* Whether name is names of relays one behind the other. */
+static bool is_joined(const struct settings *s, const char *name)
+{
+    bool ends_at[JOINED_MAX + 1] = {true};
+    size_t len = strlen(name);
+    if (len > JOINED_MAX)
+        return false;
+    for (size_t at = 0; at < len; at++) {
+        for (size_t i = 0; ends_at[at] && i < s->relay_count; i++) {
+            struct str part = str_from(s->relays[i].name);
+            if (part.len > 0 && str_starts(str_from(name + at), part))
+                ends_at[at + part.len] = true;
+        }
+    }
+    return ends_at[len];
+}
+
 static void unknown_relay(struct report *report, unsigned line,
                           const struct settings *s, const char *name)
 {
@@ -26,7 +44,13 @@ static void unknown_relay(struct report *report, unsigned line,
     for (size_t i = 0; i < s->relay_count; i++)
         if (s->relays[i].name != NULL)
             suggest_offer(&suggest, str_from(s->relays[i].name));
-    if (suggest.best.len > 0)
+    /* libconfig makes one string of several that have no comma between. */
+    if (is_joined(s, name))
+        report_problem(report, line,
+                       "routes.relays: there is no relay \"%s\": is a comma "
+                       "missing between two names?",
+                       name);
+    else if (suggest.best.len > 0)
         report_problem(report, line,
                        "routes.relays: there is no relay \"%s\": did you mean "
                        "\"%.*s\"?",

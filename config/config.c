@@ -6,6 +6,7 @@
 
 #include "config/check.h"
 #include "config/reader.h"
+#include "config/twice.h"
 #include "core/mem.h"
 
 /* A load under way. */
@@ -81,6 +82,20 @@ static void read_routes(struct load *l)
     free_list("routes", drafts, sizeof(*drafts), count);
 }
 
+/* libconfig says that a name is there twice, but not which. */
+static bool name_twice(struct load *l)
+{
+    struct twice twice;
+    if (!twice_find(buf_str(&l->source.text), &twice))
+        return false;
+    const struct source_line *first = source_at(&l->source, twice.first_line);
+    report_problem(&l->report, twice.line,
+                   "%.*s is set a second time (first in %s:%u): take one of "
+                   "them out",
+                   STR_ARG(twice.name), first->file, first->number);
+    return true;
+}
+
 static void parse_failed(struct load *l)
 {
     const char *text = config_error_text(&l->parsed);
@@ -92,7 +107,8 @@ static void parse_failed(struct load *l)
         report_problem(&l->report, at,
                        "syntax error here or just before: look for a missing "
                        "quote, bracket, = or ; (a setting is NAME = VALUE;)");
-    else
+    else if (text == NULL || strcmp(text, "duplicate setting name") != 0 ||
+             !name_twice(l))
         report_problem(&l->report, at, "%s",
                        text != NULL ? text : "cannot be read");
 }

@@ -10,9 +10,9 @@
 /*
  * From a libconfig file to settings.
  *
- * Every problem is found in one go: each is one line "FILE:LINE: sentence",
- * added to problems. Unknown keys are problems. A number that libconfig would
- * wrap is a problem.
+ * Every problem is found in one go: each is one line "FILE:LINE: sentence"
+ * ("FILE: sentence" when the file cannot be read), added to problems. Unknown
+ * keys are problems. A number that libconfig would wrap is a problem.
  *
  * Blocking: reads the file, its includes and the secrets' files.
  * Returns ERR_INVALID when there is any problem; *out is then untouched.

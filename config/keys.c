@@ -64,7 +64,8 @@ static const struct key keys[] = {
      .max = 107,
      .offset = offsetof(struct draft_listen, path),
      .help = "For unix: the socket file. A stale one is replaced, one in "
-             "use is not. Without it: /run/postrider/postrider.sock."},
+             "use is not. Its directory is made (mode 0755) when only that is "
+             "missing. Without it: /run/postrider/postrider.sock."},
     {.path = "listen.mode",
      .type = KEY_MODE,
      .max = 0777,
@@ -112,7 +113,8 @@ static const struct key keys[] = {
      .min = 1,
      .max = 4095,
      .offset = offsetof(struct draft_relay, relay.ca_file),
-     .help = "Certificates to trust, PEM. Without it: the system's."},
+     .help = "Certificates to trust, PEM. Without it: the system's. A "
+             "changed file is seen within a minute."},
     {.path = "relays.username",
      .type = KEY_TEXT,
      .min = 1,

@@ -6,6 +6,8 @@
 
 #include "core/mem.h"
 
+#define WHOLE_FILE 0U /* lines count from 1 */
+
 void report_init(struct report *r)
 {
     *r = (struct report){0};
@@ -51,6 +53,11 @@ void report_problem(struct report *r, unsigned line, const char *format, ...)
     r->problems++;
 }
 
+void report_file_problem(struct report *r, const char *sentence)
+{
+    report_problem(r, WHOLE_FILE, "%s", sentence);
+}
+
 void report_warning(struct report *r, unsigned line, const char *format, ...)
 {
     va_list args;
@@ -77,7 +84,9 @@ void report_write(struct report *r, const struct source *source,
         const struct report_entry *e = &r->entries[i];
         const struct source_line *at = source_at(source, e->line);
         struct buf *out = e->is_warning ? warnings : problems;
-        if (out != NULL)
+        if (out != NULL && e->line == WHOLE_FILE)
+            buf_add_format(out, "%s: %s\n", at->file, e->text);
+        else if (out != NULL)
             buf_add_format(out, "%s:%u: %s\n", at->file, at->number, e->text);
     }
     if (r->left_out > 0 && problems != NULL)

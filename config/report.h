@@ -10,7 +10,8 @@
 
 /*
  * Problems and warnings as they are found; in the end all of them as lines
- * "FILE:LINE: sentence", in the order of the text. Never say a value that may
+ * "FILE:LINE: sentence", in the order of the text, those of the whole file as
+ * "FILE: sentence" before them. Never say a value that may
  * be a secret. Threads: none.
  */
 #define REPORT_MAX 500
@@ -36,6 +37,8 @@ void report_fini(struct report *r);
 /* line: of the source's text. Control characters are shown as "?". */
 void report_problem(struct report *r, unsigned line, const char *format, ...)
     PRINTF_LIKE(3, 4);
+/* That the main file cannot be read: there is no line to name. */
+void report_file_problem(struct report *r, const char *sentence);
 void report_warning(struct report *r, unsigned line, const char *format, ...)
     PRINTF_LIKE(3, 4);
 

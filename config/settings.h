@@ -24,7 +24,6 @@ struct settings_listen {
     char *path;    /* unix */
     unsigned mode; /* unix: permission bits of the socket file */
     bool insecure; /* allowed to be neither loopback nor Unix */
-    bool admin;    /* administrative operations are answered here */
 };
 
 enum settings_tls {

@@ -1,8 +1,10 @@
 #include "config/source.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "config/report.h"
 #include "core/err.h"
@@ -369,6 +371,8 @@ static enum err_code read_file(const char *path, unsigned depth,
     struct stat st;
     if (depth > 0 && stat(path, &st) == 0 && !S_ISREG(st.st_mode))
         return err_set(err, ERR_INVALID, "%s is no plain file", path);
+    if (depth == 0 && access(path, R_OK) != 0)
+        return err_system(err, errno, "cannot open");
     return file_read(path, data, err);
 }
 
@@ -389,7 +393,11 @@ static void load_file(struct source *s, struct report *report, char *path,
     if (depth == 0)
         begin_line(s, file, 1);
     if (read_file(file, depth, &data, &err) != ERR_NONE) {
-        unfit(&c, here(&c), err.text);
+        c.fit = false;
+        if (depth == 0)
+            report_file_problem(report, err.text);
+        else
+            report_problem(report, here(&c), "%s", err.text);
     } else {
         s->lines[s->line_count - 1].file = file;
         s->lines[s->line_count - 1].number = 1;

@@ -60,7 +60,10 @@ bool attempt_has_next(const struct attempt *a);
 /* What came of the transaction under way. */
 void attempt_result(struct attempt *a, const struct smtp_result *result);
 
-/* The transaction under way can never be sent: its recipients are rejected. */
+/*
+ * The transaction under way can never be sent, because of its sender: its
+ * recipients are rejected.
+ */
 void attempt_refused(struct attempt *a, const char *why);
 
 /* No transaction will follow: what is not decided stays untried. */

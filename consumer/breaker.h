@@ -53,8 +53,8 @@ MUST_CHECK bool breaker_ask(struct breaker *b, int64_t now_ms,
 
 /*
  * The relay could not be used. True if that opened the breaker (again): it
- * backs off for first_ms, twice as long each time in a row, at most
- * longest_ms, and a fifth more or less by unit (0 <= unit < 1).
+ * backs off for first_ms, twice as long each time in a row, and a fifth more
+ * or less by unit (0 <= unit < 1), at most longest_ms.
  */
 bool breaker_failed(struct breaker *b, struct breaker_pass *pass,
                     int64_t now_ms, double unit);

@@ -85,8 +85,8 @@ void pool_stop(struct pool *pool, int64_t until_ms);
 void pool_destroy(struct pool *pool);
 
 struct pool_relay_stats {
-    const char *state; /* "ready", "backing_off", "probing" */
-    char last_error[256];
+    const char *state;    /* "ready", "backing_off", "probing" */
+    char last_error[256]; /* "" while it is ready */
     int64_t retry_in_ms;
     int64_t sessions;  /* established */
     int64_t delivered; /* recipients, as the next three */

@@ -356,7 +356,8 @@ void relay_state_figures(struct relay_states *states, size_t relay,
     };
     if (b->state == BREAKER_BACKING_OFF && b->until_ms > now_ms)
         out->retry_in_ms = b->until_ms - now_ms;
-    memcpy(out->last_error, r->last_error, RELAY_ERROR_MAX);
+    if (b->state != BREAKER_READY)
+        memcpy(out->last_error, r->last_error, RELAY_ERROR_MAX);
     mutex_unlock(&r->lock);
     out->delivered = count_of(r, OUTCOME_DELIVERED);
     out->deferred = count_of(r, OUTCOME_DEFERRED);

@@ -110,8 +110,8 @@ void relay_state_last_error(struct relay_states *states, size_t relay,
                             char out[RELAY_ERROR_MAX]);
 
 struct relay_figures {
-    const char *state; /* "ready", "backing_off", "probing" */
-    char last_error[RELAY_ERROR_MAX];
+    const char *state;                /* "ready", "backing_off", "probing" */
+    char last_error[RELAY_ERROR_MAX]; /* "" while it is ready */
     int64_t retry_in_ms;
     int64_t sessions; /* established */
     int64_t delivered;

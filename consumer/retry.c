@@ -23,6 +23,8 @@ int64_t retry_pause_ms(const struct retry_policy *policy, unsigned attempt,
     if (!(pause < longest))
         pause = longest;
     pause *= 1.0 - policy->jitter + 2.0 * policy->jitter * unit;
+    if (!(pause < longest))
+        pause = longest;
     if (!(pause >= 1.0))
         return 1;
     if (pause >= 0x1p63)

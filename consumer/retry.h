@@ -14,7 +14,7 @@ struct retry_policy {
 /*
  * Pause in ms after the given attempt (from 1): first * factor^(attempt-1),
  * at most longest, then times 1 - jitter .. 1 + jitter by unit (0 <= unit <
- * 1, uniform). At least 1.
+ * 1, uniform), and never longer than longest. At least 1.
  */
 int64_t retry_pause_ms(const struct retry_policy *policy, unsigned attempt,
                        double unit);

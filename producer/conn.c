@@ -185,6 +185,12 @@ static void refuse_frame(struct conn *c, enum framing_result result)
         conn_refuse(c, REFUSAL_BAD_FRAME, "a request has no bytes");
         return;
     }
+    if (result == FRAMING_TEXT) {
+        conn_refuse(c, REFUSAL_BAD_FRAME,
+                    "the first byte must be { (newline-delimited JSON) or "
+                    "that of a 4-byte length");
+        return;
+    }
     (void)snprintf(text, sizeof(text),
                    "a request has more than %zu bytes (limits.frame)",
                    c->framing.max_bytes);
@@ -340,6 +346,8 @@ static void take_last(struct conn *c)
     struct str rest = intake_bytes(&c->in);
     if (c->framing.kind == FRAMING_NEWLINE && !c->surplus)
         ops_run(add_request(c), rest);
+    else if (c->framing.kind == FRAMING_UNDECIDED && !c->surplus)
+        refuse_frame(c, FRAMING_TEXT);
     else
         conn_refuse(c, REFUSAL_BAD_FRAME,
                     "the connection ended within a request");

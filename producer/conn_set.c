@@ -54,10 +54,12 @@ void conn_set_accept(struct conn_set *set, int fd,
     metrics_add(
         metrics,
         surplus ? METRIC_CONNECTIONS_REFUSED : METRIC_CONNECTIONS_ACCEPTED, 1);
-    if (surplus)
-        log_event(LOG_LEVEL_INFO, "connection.refused",
+    /* Once for each time that it gets full: a flood must not flood the log. */
+    if (surplus && !set->full)
+        log_event(LOG_LEVEL_WARNING, "connections.full",
                   LOG_TEXT("listener", listener->name),
                   LOG_INT("connections", set->count));
+    set->full = surplus;
     if (set->count >= max + CONN_SET_SURPLUS)
         turn_away(fd);
     else

@@ -28,6 +28,7 @@ struct conn_set {
     struct conn_list dirty; /* to be settled at the end of the turn */
     struct conn_list dead;
     size_t count;
+    bool full; /* the last one that came was surplus */
     int64_t linger_ms;
 };
 

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "core/mem.h"
+#include "core/net.h"
 #include "core/panic.h"
 #include "producer/ops.h"
 
@@ -24,11 +25,16 @@ static struct buf *begin_reply(struct request *r)
 static void end_reply(struct request *r)
 {
     struct datagram_door *door = r->owner;
+    struct iovec reply = {door->reply.data, door->reply.len};
+    const struct msghdr message = {.msg_name = &r->from.storage,
+                                   .msg_namelen = r->from.len,
+                                   .msg_iov = &reply,
+                                   .msg_iovlen = 1,
+                                   .msg_control = r->here.control,
+                                   .msg_controllen = r->here.len};
     ssize_t n;
     do
-        n = sendto(door->listener->fd, door->reply.data, door->reply.len,
-                   MSG_DONTWAIT | MSG_NOSIGNAL,
-                   (const struct sockaddr *)&r->from.storage, r->from.len);
+        n = sendmsg(door->listener->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         metrics_add(door->service->options.metrics, METRIC_DATAGRAMS_DROPPED,
@@ -54,12 +60,34 @@ static const struct request_transport datagrams = {
 
 /* ---- requests ---- */
 
+/*
+ * On a socket that is bound to any address, the reply must come from the one
+ * that was asked, or the client does not take it for one. IPv4 would also
+ * bind it to the interface, by which the client need not be reached.
+ */
+static void keep_here(struct datagram_here *here, struct msghdr *message)
+{
+    struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    here->len = 0;
+    if (c == NULL || (message->msg_flags & MSG_CTRUNC) != 0)
+        return;
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo info;
+        memcpy(&info, CMSG_DATA(c), sizeof(info));
+        info.ipi_ifindex = 0;
+        memcpy(CMSG_DATA(c), &info, sizeof(info));
+    }
+    here->len = message->msg_controllen;
+    memcpy(here->control, message->msg_control, here->len);
+}
+
 static struct request *add_request(struct datagram_door *door,
-                                   const struct msghdr *message)
+                                   struct msghdr *message)
 {
     struct request *r = request_new(door->service, &datagrams, door);
     memcpy(&r->from.storage, message->msg_name, message->msg_namelen);
     r->from.len = message->msg_namelen;
+    keep_here(&r->here, message);
     r->client = "anonymous";
     r->sees_all = door->listener->admin;
     r->listener = door->listener;
@@ -67,8 +95,7 @@ static struct request *add_request(struct datagram_door *door,
     return r;
 }
 
-static void run(struct datagram_door *door, const struct msghdr *message,
-                size_t len)
+static void run(struct datagram_door *door, struct msghdr *message, size_t len)
 {
     const struct producer_limits *limits = &door->service->options.limits;
     struct request *r = add_request(door, message);
@@ -97,11 +124,14 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
     (void)what;
     for (int i = 0; i < PER_TURN; i++) {
         struct sockaddr_storage from;
+        struct datagram_here here;
         struct iovec room = {door->block, DATAGRAM_BYTES};
         struct msghdr message = {.msg_name = &from,
                                  .msg_namelen = sizeof(from),
                                  .msg_iov = &room,
-                                 .msg_iovlen = 1};
+                                 .msg_iovlen = 1,
+                                 .msg_control = here.control,
+                                 .msg_controllen = sizeof(here.control)};
         ssize_t n = recvmsg(fd, &message, MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
@@ -112,6 +142,18 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
     }
 }
 
+/* Without it replies still go out, from the address that routing chooses. */
+static void ask_for_here(int fd)
+{
+    const int on = 1;
+    struct net_address address;
+    net_local_address(fd, &address);
+    if (address.storage.ss_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+    else
+        (void)setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+}
+
 void datagram_open(struct datagram_door *door, struct service *service,
                    const struct producer_listener *listener,
                    struct event_base *base)
@@ -119,6 +161,7 @@ void datagram_open(struct datagram_door *door, struct service *service,
     *door = (struct datagram_door){.service = service, .listener = listener};
     door->block = mem_alloc(DATAGRAM_BYTES);
     buf_init(&door->reply, REPLY_BYTES);
+    ask_for_here(listener->fd);
     PANIC_IF(event_assign(&door->readable, base, listener->fd,
                           EV_READ | EV_PERSIST, on_readable, door) != 0);
     PANIC_IF(event_add(&door->readable, NULL) != 0);

@@ -1,5 +1,6 @@
 #include "producer/framing.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LENGTH_BYTES 4
@@ -39,11 +40,13 @@ static enum framing_result next_line(struct framing *f, struct str input,
     }
 }
 
-static size_t length_of(const char *data)
+/* The least length that begins with these bytes. */
+static size_t length_of(struct str bytes)
 {
-    const unsigned char *bytes = (const unsigned char *)data;
-    return (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 |
-           (size_t)bytes[2] << 8 | (size_t)bytes[3];
+    size_t len = 0;
+    for (size_t i = 0; i < LENGTH_BYTES; i++)
+        len = len << 8 | (i < bytes.len ? (unsigned char)bytes.data[i] : 0);
+    return len;
 }
 
 static enum framing_result next_length(const struct framing *f,
@@ -52,7 +55,7 @@ static enum framing_result next_length(const struct framing *f,
 {
     if (input.len < LENGTH_BYTES)
         return FRAMING_MORE;
-    size_t len = length_of(input.data);
+    size_t len = length_of(input);
     if (len > f->max_bytes)
         return FRAMING_TOO_LARGE;
     if (len == 0)
@@ -64,18 +67,48 @@ static enum framing_result next_length(const struct framing *f,
     return FRAMING_FRAME;
 }
 
+static bool is_text(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((s.data[i] < ' ' || s.data[i] > '~') && s.data[i] != '\t' &&
+            s.data[i] != '\r' && s.data[i] != '\n')
+            return false;
+    return true;
+}
+
+/* Stays undecided as long as it may be either a length or text. */
+static bool is_wrong_start(struct framing *f, struct str input)
+{
+    struct str start = input;
+    if (start.len > LENGTH_BYTES)
+        start.len = LENGTH_BYTES;
+    if (input.data[0] == '{') {
+        f->kind = FRAMING_NEWLINE;
+    } else if (length_of(start) <= f->max_bytes || !is_text(start)) {
+        f->kind = FRAMING_LENGTH;
+    } else if (start.len == LENGTH_BYTES || str_contains(start, STR("\n"))) {
+        f->kind = FRAMING_NEWLINE;
+        return true;
+    }
+    return false;
+}
+
 enum framing_result framing_next(struct framing *f, struct str input,
                                  struct str *frame, size_t *used)
 {
     *used = 0;
-    if (f->kind == FRAMING_UNDECIDED) {
-        if (input.len == 0)
-            return FRAMING_MORE;
-        f->kind = input.data[0] == '{' ? FRAMING_NEWLINE : FRAMING_LENGTH;
-    }
-    if (f->kind == FRAMING_NEWLINE)
+    if (f->kind == FRAMING_UNDECIDED && input.len > 0 &&
+        is_wrong_start(f, input))
+        return FRAMING_TEXT;
+    switch (f->kind) {
+    case FRAMING_UNDECIDED:
+        break;
+    case FRAMING_NEWLINE:
         return next_line(f, input, frame, used);
-    return next_length(f, input, frame, used);
+    case FRAMING_LENGTH:
+        return next_length(f, input, frame, used);
+    }
+    return FRAMING_MORE;
 }
 
 void framing_begin(const struct framing *f, struct buf *out)

@@ -11,7 +11,9 @@
  * (docs/protocol.md, "Frames"). Pure: no sockets, no memory.
  *
  * The first byte of the connection decides: "{" is newline framing, anything
- * else is a length of 4 bytes, most significant first, before each frame.
+ * else is a length of 4 bytes, most significant first, before each frame. But
+ * if that first length is over the limit and all of it is text, somebody
+ * speaks another protocol, or sends blanks first, and is answered in lines.
  */
 enum framing_kind {
     FRAMING_UNDECIDED,
@@ -24,6 +26,7 @@ enum framing_result {
     FRAMING_MORE,      /* more bytes are needed */
     FRAMING_TOO_LARGE, /* over the limit: the stream cannot be read further */
     FRAMING_EMPTY,     /* a length of zero: likewise */
+    FRAMING_TEXT,      /* neither "{" nor a length came first: likewise */
 };
 
 struct framing {

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <yajl/yajl_parse.h>
 
@@ -297,11 +298,21 @@ static void yajl_give(void *ctx, void *memory)
     mem_free(memory);
 }
 
+/* Whether the text looks like a line of an object over several lines. */
+static bool is_piece(struct str text)
+{
+    struct str trimmed = str_trim(text);
+    return trimmed.len > 0 && strchr("{[", trimmed.data[0]) == NULL;
+}
+
 /* yajl's words for it, which quote nothing of the text. */
 static void explain(struct reader *r, yajl_handle handle, bool at_end)
 {
+    static const char hint[] =
+        " (in newline framing a request must be on one line)";
     if (at_end) {
-        (void)bad(r, "the text ends in the middle of its JSON");
+        (void)refusal_set(r->refusal, REFUSAL_BAD_JSON, NULL,
+                          "the text ends in the middle of its JSON%s", hint);
         return;
     }
     size_t at = yajl_get_bytes_consumed(handle);
@@ -309,8 +320,8 @@ static void explain(struct reader *r, yajl_handle handle, bool at_end)
         handle, 0, (const unsigned char *)r->text.data, r->text.len);
     struct str reason = str_trim(str_from((const char *)words));
     (void)refusal_set(r->refusal, REFUSAL_BAD_JSON, NULL,
-                      "not valid JSON near byte %zu: %.*s", at,
-                      STR_ARG(reason));
+                      "not valid JSON near byte %zu: %.*s%s", at,
+                      STR_ARG(reason), is_piece(r->text) ? hint : "");
     if (words != NULL)
         yajl_free_error(handle, words);
 }

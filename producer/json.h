@@ -42,7 +42,7 @@ struct json_value {
 };
 
 /*
- * Memory: at most max_values values of 96 bytes, and the strings with escapes
+ * Memory: at most max_values values of 64 bytes, and the strings with escapes
  * three times. False: refusal says why (bad_json; too_large for more values).
  */
 bool json_parse(struct str text, size_t max_values, struct arena *arena,

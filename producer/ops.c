@@ -187,14 +187,15 @@ static bool read_request(struct request *r, struct str text,
 
 void ops_run(struct request *r, struct str text)
 {
+    struct service *s = r->service;
     struct json_value *object;
     const struct op *op;
     struct refusal refusal;
-    metrics_add(r->service->options.metrics, METRIC_REQUESTS, 1);
-    arena_reset(&r->service->arena);
+    metrics_add(s->options.metrics, METRIC_REQUESTS, 1);
     if (read_request(r, text, &object, &refusal) &&
         choose(r, object, &op, &refusal))
         op->run(r, object);
     else
         request_refuse(r, &refusal);
+    arena_reset(&s->arena); /* a large request leaves nothing behind */
 }

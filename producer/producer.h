@@ -93,19 +93,25 @@ MUST_CHECK enum err_code producer_start(struct producer *p, struct err *err);
 
 /*
  * Begins the end, from any thread, at once: no connection or datagram is
- * accepted any more, new requests are answered shutting_down, what was
- * accepted is answered. Twice is once.
+ * accepted any more, new requests and those that wait for room are answered
+ * shutting_down; what was accepted is answered, and who waits for a job goes
+ * on waiting. Twice is once.
  */
 void producer_drain(struct producer *p);
 
 /*
- * Blocking, at most until until_ms (mono): until every request under way is
- * answered and written, then ends the thread. After the deadline connections
+ * Blocking, at most until until_ms (mono): those who wait for a job are
+ * answered with its state; until every request under way is answered and
+ * written, then ends the thread. After the deadline connections
  * are cut. The producer may have been started or not.
  */
 void producer_stop(struct producer *p, int64_t until_ms);
 
-/* Must be stopped. NULL is allowed. */
+/*
+ * Must be stopped. NULL is allowed. Blocking: until the spool has answered
+ * what it was asked. Nobody else may use the spool any more, because it would
+ * still call on_room.
+ */
 void producer_destroy(struct producer *p);
 
 #endif

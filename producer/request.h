@@ -1,10 +1,12 @@
 #ifndef PRODUCER_REQUEST_H
 #define PRODUCER_REQUEST_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include "core/mailbox.h"
 #include "core/net.h"
@@ -38,6 +40,13 @@ struct request_transport {
     void (*hold)(struct request *r, bool held);
 };
 
+/* Ancillary data of recvmsg(2): which of our addresses a datagram was for. */
+struct datagram_here {
+    _Alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(
+        sizeof(struct in6_pktinfo))];
+    size_t len;
+};
+
 struct request {
     struct mailbox_item posted; /* first: the mailbox gives it back */
     void (*resume)(struct request *r);
@@ -46,9 +55,10 @@ struct request {
     /* The transport's. */
     const struct request_transport *transport;
     STAILQ_ENTRY(request) next;
-    void *owner;             /* NULL: the client is gone */
-    struct net_address from; /* of a datagram */
-    struct buf reply;        /* until those before it are answered */
+    void *owner;               /* NULL: the client is gone */
+    struct net_address from;   /* of a datagram, */
+    struct datagram_here here; /* and where it came to */
+    struct buf reply;          /* until those before it are answered */
     bool done;
 
     /* Who asks. Strings live as long as the owner. */

@@ -9,17 +9,20 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 
 DEADLINE_S = 20
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
+BCC = "archive@example.org"
 LOGO = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
     "1f15c4890000000d49444154789c6360f8cfc000000301010018dd8db0"
@@ -27,15 +30,52 @@ LOGO = bytes.fromhex(
 
 
 def paint(text, code):
-    return f"\033[{code}m{text}\033[0m" if COLOUR else text
+    return f"\033[{code}m{text}\033[0m" if COLOUR and code else text
 
 
 def heading(text):
     print("\n" + paint(text, "1"))
 
 
-def shorten(text, width=76):
+def shorten(text, width):
     return text if len(text) <= width else text[:width - 3] + "..."
+
+
+def fold(label, pieces, end="", code=None):
+    """Prints pieces behind label, as many in a line of 78 columns as fit;
+    end stands at the end of all lines but the last."""
+    width = 64 - len(end)
+    lines = []
+    for piece in pieces:
+        if lines and len(lines[-1]) + 1 + len(piece) <= width:
+            lines[-1] += " " + piece
+        else:
+            lines += textwrap.wrap(piece, width, break_long_words=False,
+                                   break_on_hyphens=False)
+    for n, line in enumerate(lines):
+        line += end if n + 1 < len(lines) else ""
+        print(f"    {'' if n else label:9} {paint(line, code)}")
+
+
+def list_pieces(items):
+    return [item + "," for item in items[:-1]] + items[-1:]
+
+
+def json_pieces(value):
+    pieces = list_pieces([json.dumps(k) + ": " +
+                          json.dumps(v, ensure_ascii=False)
+                          for k, v in value.items()])
+    pieces[0] = "{" + pieces[0]
+    pieces[-1] += "}"
+    return pieces
+
+
+def number(n):
+    return ("none", "one", "two", "three", "four", "five")[n]
+
+
+def mark_bcc(address):
+    return address + " (bcc)" if address == BCC else address
 
 
 class Program:
@@ -112,11 +152,13 @@ relays = (
     # ---- four ways in ----
 
     def show(self, door, job, answer):
-        text = json.dumps({k: v for k, v in job.items()
-                           if k != "attachments"}, ensure_ascii=False)
+        """job: what was asked, an object or parts of a command line."""
         print(f"  {paint(door, '36')}")
-        print(f"    asked     {shorten(text, 64)}")
-        print(f"    answered  {paint(json.dumps(answer), '32')}")
+        if isinstance(job, list):
+            fold("asked", job, end=" \\")
+        else:
+            fold("asked", json_pieces(job))
+        fold("answered", json_pieces(answer), code="32")
         if not answer.get("ok"):
             raise SystemExit(f"demo: {door} was refused")
         self.answers[door] = answer["id"]
@@ -145,7 +187,7 @@ relays = (
         job = {"from": "shop@example.org",
                "to": ["ann@example.net", "bob@example.net",
                       "nobody@example.net", "cyd@example.net"],
-               "bcc": "archive@example.org", "subject": "To five people",
+               "bcc": BCC, "subject": "To five people",
                "text": "Plain words.", "html": "<p>Words in <b>HTML</b></p>"}
         data = json.dumps(job).encode()
         with socket.socket(socket.AF_UNIX) as s:
@@ -163,18 +205,17 @@ relays = (
             capture_output=True, text=True, timeout=DEADLINE_S, **options)
 
     def by_cli(self):
-        logo = self.dir / "logo.png"
-        logo.write_bytes(LOGO)
-        arguments = ["send", "--from", "shop@example.org",
-                     "--to", "ann@example.net", "--subject", "Your invoice",
-                     "--attach", str(logo)]
-        done = self.cli("--json", *arguments,
-                        input="The logo you asked for is attached.\n")
+        (self.dir / "logo.png").write_bytes(LOGO)
+        text = "The logo you asked for is attached."
+        options = [("--from", "shop@example.org"), ("--to", "ann@example.net"),
+                   ("--subject", "Your invoice"), ("--attach", "logo.png")]
+        done = self.cli("--json", "send", *sum(options, ()),
+                        input=text + "\n", cwd=self.dir)
         if done.returncode != 0:
             raise SystemExit(f"demo: postrider send: {done.stderr}")
-        self.show("postrider send --attach logo.png",
-                  {"cli": " ".join(arguments[:7]) + " ..."},
-                  json.loads(done.stdout))
+        self.show("A shell",
+                  [f"echo {shlex.quote(text)} |", "postrider --json send",
+                   *map(shlex.join, options)], json.loads(done.stdout))
 
     # ---- what became of them ----
 
@@ -186,8 +227,14 @@ relays = (
             print(f"  {door}: " + paint(state, "32" if state == "delivered"
                                         else "33"))
             for r in status["recipients"]:
-                print(f"    {r['address']:22} {r['state']:10} "
-                      f"{shorten(r.get('reply') or '', 42)}")
+                print(f"    {mark_bcc(r['address']):26} {r['state']:10} "
+                      f"{shorten(r.get('reply') or '', 38)}")
+            states = [r["state"] for r in status["recipients"]]
+            if "failed" in states:
+                print(f"    failed: {number(states.count('failed'))} of "
+                      f"{number(len(states))} was refused; the other "
+                      f"{number(states.count('delivered'))} have the mail, "
+                      "once")
 
     def received(self):
         files = sorted((self.dir / "mail" / "new").iterdir())
@@ -201,10 +248,10 @@ relays = (
                      if p.get_filename()]
             print(f"  {paint(message['Subject'], '36')}")
             for name in ("From", "To"):
-                print(f"    {name:9} {shorten(str(message[name]), 64)}")
-            print(f"    parts     {', '.join(parts + names)}")
-            print("    envelope  " + shorten(", ".join(
-                message.get_all("X-Envelope-To")), 64))
+                fold(name, list_pieces(str(message[name]).split(", ")))
+            fold("parts", list_pieces(parts + names))
+            fold("envelope", list_pieces(
+                [mark_bcc(to) for to in message.get_all("X-Envelope-To")]))
         return len(files)
 
     def run(self):
@@ -215,7 +262,7 @@ relays = (
         print("  postriderd      " +
               "\n                  ".join(re.search(
                   r'listen="?([^" ]+)', ready).group(1).split(",")))
-        heading("2. Four doors: what the applications were answered")
+        heading("2. Four doors: what was asked and what was answered")
         self.by_tcp()
         self.by_udp()
         self.by_unix()

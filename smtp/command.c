@@ -5,13 +5,39 @@
 #include "core/panic.h"
 #include "core/utf8.h"
 
+static bool is_control(char c)
+{
+    return (unsigned char)c < ' ' || c == 0x7f;
+}
+
+/*
+ * Length of the quoted local part that address starts with: 0 when there is
+ * none, its closing quote is missing, or no "@" follows.
+ */
+static size_t quoted_len(struct str address)
+{
+    if (address.data[0] != '"')
+        return 0;
+    for (size_t i = 1; i + 1 < address.len; i++) {
+        if (address.data[i] == '"')
+            return address.data[i + 1] == '@' ? i + 1 : 0;
+        if (address.data[i] == '\\')
+            i++;
+    }
+    return 0;
+}
+
 bool smtp_command_address_ok(struct str address)
 {
     if (address.len == 0 || address.len > SMTP_ADDRESS_MAX)
         return false;
+    size_t quoted = quoted_len(address);
+    if (address.data[0] == '"' && quoted == 0)
+        return false;
     for (size_t i = 0; i < address.len; i++) {
-        unsigned char c = (unsigned char)address.data[i];
-        if (c <= ' ' || c == 0x7f || c == '<' || c == '>')
+        char c = address.data[i];
+        if (is_control(c) ||
+            (i >= quoted && (c == ' ' || c == '<' || c == '>')))
             return false;
     }
     return utf8_is_valid(address);

@@ -13,7 +13,9 @@
 
 /*
  * Whether an address can stand in a command: not empty, UTF-8, without
- * controls (so no CR, LF, NUL), blanks, < and >. It says nothing on syntax.
+ * controls (so no CR, LF, NUL), and blanks, < and > in a quoted local part
+ * only, which must be closed (RFC 5321 section 4.1.2). It says nothing more
+ * on syntax.
  */
 bool smtp_command_address_ok(struct str address);
 

@@ -257,26 +257,30 @@ bool smtp_session_takes_mail(const struct smtp_session *s)
     return s->state == SMTP_STATE_IDLE && !s->result_due && !s->quit_wanted;
 }
 
-static enum err_code check_address(const char *address, struct err *err)
-{
-    if (smtp_command_address_ok(str_from(address)))
-        return ERR_NONE;
-    return err_set(err, ERR_INVALID,
-                   "an address is empty, over %d bytes, or has a byte that no "
-                   "SMTP command may hold",
-                   SMTP_ADDRESS_MAX);
-}
-
 static enum err_code check_mail(const struct smtp_mail *mail, struct err *err)
 {
+    struct str sender = str_from(mail->sender);
     if (mail->recipient_count == 0)
         return err_set(err, ERR_INVALID, "a mail has no recipient");
-    enum err_code rc = ERR_NONE;
-    if (mail->sender[0] != '\0')
-        rc = check_address(mail->sender, err);
-    for (size_t i = 0; i < mail->recipient_count && rc == ERR_NONE; i++)
-        rc = check_address(mail->recipients[i], err);
-    return rc;
+    if (sender.len > 0 && !smtp_command_address_ok(sender))
+        return err_set(err, ERR_INVALID,
+                       "not sent: the sender is over %d bytes, or has a byte "
+                       "that no SMTP command may hold",
+                       SMTP_ADDRESS_MAX);
+    return ERR_NONE;
+}
+
+static void check_recipients(struct smtp_session *s)
+{
+    const struct smtp_mail *mail = s->transaction.mail;
+    struct smtp_reply reply;
+    smtp_reply_set_own(&reply, "5.1.3",
+                       "not sent: the address is empty, too long, or has a "
+                       "byte that no SMTP command may hold");
+    for (size_t i = 0; i < mail->recipient_count; i++)
+        if (!smtp_command_address_ok(str_from(mail->recipients[i])))
+            smtp_transaction_decide(&s->transaction, i, OUTCOME_REJECTED,
+                                    &reply);
 }
 
 /* RFC 1870 section 6.1: what is announced as too large is not sent. */
@@ -346,6 +350,7 @@ enum err_code smtp_session_send(struct smtp_session *s,
         .with_size = smtp_caps_has(&s->connect.caps, SMTP_EXTENSION_SIZE),
         .size_bytes = body_size(mail->body),
     };
+    check_recipients(s);
     check_size(s);
     check_utf8(s);
     check_8bit(s);

@@ -131,11 +131,12 @@ smtp_session_open(struct smtp_session **out, struct smtp_engine *engine,
 bool smtp_session_takes_mail(const struct smtp_session *s);
 
 /*
- * Sends the mail; the result comes through events. A mail that the relay said
- * it would not take (over its SIZE; an address that needs SMTPUTF8) gets its
- * result, rejected in our own words, without being sent. ERR_INVALID, with
- * err, for no recipient or an address with a byte that no command may hold:
- * then there is no result.
+ * Sends the mail; the result comes through events. What the relay said it
+ * would not take (a mail over its SIZE, an address that needs SMTPUTF8) and a
+ * recipient that no command can hold are rejected in the result, in our own
+ * words, without being sent; the other recipients are sent to. ERR_INVALID,
+ * with err, for no recipient or a sender that no command can hold: then there
+ * is no result.
  */
 MUST_CHECK enum err_code smtp_session_send(struct smtp_session *s,
                                            const struct smtp_mail *mail,

@@ -151,10 +151,11 @@ static enum err_code open_all(struct sink_server *s, struct err *err)
         code = sink_store_init(&s->sink.store, o->dir, err);
     if (code == ERR_NONE)
         code = sink_log_init(&s->sink.log, o->log_file, err);
-    if (code == ERR_NONE && needs_tls(o))
-        code = sink_tls_init(&s->tls, o, err);
     for (size_t i = 0; code == ERR_NONE && i < o->listener_count; i++)
         code = open_door(s, &o->listeners[i], err);
+    /* Last: the CA's file may be that of a sink that has our ports. */
+    if (code == ERR_NONE && needs_tls(o))
+        code = sink_tls_init(&s->tls, o, err);
     return code;
 }
 

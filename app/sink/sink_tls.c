@@ -114,8 +114,6 @@ fill_contexts(struct sink_tls *t, const struct sink_options *o, struct err *err)
 {
     struct sink_cert ca = {NULL, NULL};
     enum err_code code = sink_cert_make_ca(&ca, err);
-    if (code == ERR_NONE && o->write_ca != NULL)
-        code = sink_cert_write(&ca, o->write_ca, err);
     for (int i = 0; code == ERR_NONE && i < SINK_CERT_COUNT; i++) {
         t->contexts[i] = make_context(o);
         if (t->contexts[i] == NULL)
@@ -126,6 +124,8 @@ fill_contexts(struct sink_tls *t, const struct sink_options *o, struct err *err)
             code =
                 use_made(t->contexts[i], &ca, (enum sink_cert_kind)i, o, err);
     }
+    if (code == ERR_NONE && o->write_ca != NULL)
+        code = sink_cert_write(&ca, o->write_ca, err);
     sink_cert_fini(&ca);
     return code;
 }

@@ -59,7 +59,14 @@ class Start(unittest.TestCase):
     def test_a_missing_config_is_named(self):
         done = run("-c", "/nonexistent/postrider.conf")
         self.assertEqual(done.returncode, 78)
-        self.assertIn("/nonexistent/postrider.conf", done.stderr)
+        self.assertEqual(done.stderr, "/nonexistent/postrider.conf: cannot "
+                         "open: No such file or directory\n")
+
+    def test_help_tells_the_exit_status(self):
+        done = run("--help")
+        self.assertEqual(done.returncode, 0)
+        for status in ("0", "64", "69", "78"):
+            self.assertRegex(done.stdout, rf"(?m)^ +{status} +\S")
 
     def test_a_port_in_use_is_named(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -105,6 +112,64 @@ class Start(unittest.TestCase):
                        spool(directory))
             self.assertEqual(done.returncode, 69)
             self.assertEqual(path.read_text(encoding="utf-8"), "mine")
+
+    def test_the_directory_of_the_socket_is_made(self):
+        with tempfile.TemporaryDirectory() as directory:
+            made = os.path.join(directory, "run")
+            with Daemon(listening(made) + NO_RELAY, directory) as daemon:
+                self.assertEqual(os.stat(made).st_mode & 0o7777, 0o755)
+                with daemon.unix() as client:
+                    self.assertTrue(client.ask({"op": "ping"})["ok"])
+
+    def test_a_directory_that_cannot_be_made_is_named(self):
+        with tempfile.TemporaryDirectory() as directory:
+            missing = os.path.join(directory, "no", "run")
+            done = run(config=listening(missing) + NO_RELAY)
+            self.assertEqual(done.returncode, 69)
+            self.assertRegex(done.stderr, f"the directory {missing} .*is "
+                             "missing: make it")
+            self.assertEqual(os.listdir(directory), [])
+        done = run(config=listening("/proc/postrider") + NO_RELAY)
+        self.assertEqual(done.returncode, 69)
+        self.assertRegex(done.stderr, "the directory /proc/postrider .*is "
+                         "missing: make it")
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root can be somebody else")
+class Others(unittest.TestCase):
+    """A client of the Unix socket that is neither root nor the daemon."""
+
+    def ask(self, path, request):
+        client = ("import socket, sys\n"
+                  "s = socket.socket(socket.AF_UNIX)\n"
+                  "s.settimeout(20)\n"
+                  "s.connect(sys.argv[1])\n"
+                  "s.sendall(sys.argv[2].encode() + b'\\n')\n"
+                  "print(s.makefile().readline())\n")
+        done = subprocess.run(
+            ["/usr/bin/python3", "-c", client, path, json.dumps(request)],
+            user=65534, group=65534, extra_groups=[], cwd="/", check=True,
+            capture_output=True, text=True, timeout=DEADLINE_S)
+        return json.loads(done.stdout)
+
+    def test_another_users_jobs_are_not_found(self):
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o755)
+            path = os.path.join(directory, "sock")
+            config = (f'listen = ( {{ type = "unix"; path = "{path}"; '
+                      'mode = "0666"; } );\n' + NO_RELAY)
+            with Daemon(config, directory) as daemon:
+                with daemon.unix() as root:
+                    hidden = root.ask(mail())["id"]
+                    own = self.ask(path, mail())["id"]
+                    for op in ("status", "wait", "cancel"):
+                        refused = self.ask(path, {"op": op, "id": hidden})
+                        self.assertEqual(refused.get("error"), "not_found", op)
+                    for op in ("status", "cancel"):
+                        self.assertTrue(self.ask(path, {"op": op,
+                                                        "id": own})["ok"], op)
+                    self.assertTrue(root.ask({"op": "status",
+                                              "id": own})["ok"])
 
 
 class Limits(unittest.TestCase):
@@ -204,6 +269,20 @@ class Hostile(unittest.TestCase):
             client.socket.sendall(b'{"op":\n')
             self.assertEqual(client.reply()["error"], "bad_json")
             self.assertTrue(client.ask({"op": "ping"})["ok"])
+
+    def test_another_protocol_is_told_what_the_first_byte_must_be(self):
+        for data in (b"GET / HTTP/1.1\r\n\r\n", b' {"op":"ping"}\n', b"\n",
+                     b'[{"op":"ping"}]\n', b"hello\n", b"EHLO me\r\n"):
+            with self.daemon.tcp() as client:
+                client.socket.sendall(data)
+                refused = client.reply()
+                self.assertEqual(refused["error"], "bad_frame", data)
+                self.assertIn("first byte must be {", refused["message"])
+                self.assertEqual(client.file.read(), b"")
+        with self.daemon.tcp() as client:
+            client.socket.sendall(b"hi")
+            client.socket.shutdown(socket.SHUT_WR)
+            self.assertIn("first byte must be {", client.reply()["message"])
 
     def test_half_a_frame_is_not_waited_for_for_ever(self):
         with self.daemon.tcp() as client:

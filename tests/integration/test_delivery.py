@@ -88,6 +88,17 @@ class Doors(unittest.TestCase):
         self.assertEqual(attachment.get_filename(), "réçu.bin")
         self.assertEqual(attachment.get_content(), b"\x00\x01\x02\xff")
 
+    def test_quoted_local_parts_are_delivered_to(self):
+        people = ['"a b"@example.net', '"<"@example.net',
+                  r'"x\"y\\z>"@example.net', "ann@example.net"]
+        with self.service.unix() as client:
+            answer = client.ask(mail(**{"from": '"joe doe"@example.org',
+                                        "to": people}))
+        status = self.service.settled(answer["id"])
+        self.assertEqual([(r["address"], r["state"])
+                          for r in status["recipients"]],
+                         [(address, "delivered") for address in people])
+
     def test_the_ledger_adds_up_and_stats_name_the_relay(self):
         with self.service.tcp() as client:
             stats = client.ask({"op": "stats"})

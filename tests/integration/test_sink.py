@@ -56,6 +56,18 @@ class Start(unittest.TestCase):
                 self.assertEqual(done.returncode, 69, options)
                 self.assertRegex(done.stderr, "^postrider-sink: .+")
 
+    def test_the_ca_of_a_running_sink_is_left_alone(self):
+        with Sink("--smtps", "0") as sink:
+            with open(sink.ca, encoding="ascii") as file:
+                before = file.read()
+            port = str(sink.address("smtps")[1])
+            for options in (("--smtps", port),
+                            ("--smtps", "0", "--dir", "/dev/null/x")):
+                done = self.run_sink(*options, "--write-ca", sink.ca)
+                self.assertIn(done.returncode, (64, 69), options)
+                with open(sink.ca, encoding="ascii") as file:
+                    self.assertEqual(file.read(), before)
+
     def test_help_tells_every_option(self):
         done = self.run_sink("--help")
         self.assertEqual(done.returncode, 0)

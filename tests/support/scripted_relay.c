@@ -134,22 +134,45 @@ static bool expect(struct connection *c, bool whole)
     return true;
 }
 
-/* Its end may be the very first bytes, so the line before it is put back. */
-static bool read_message(struct connection *c, bool keep)
+/* The lines that are there; *last: one of them was the lone dot. */
+static size_t take_lines(struct connection *c, bool keep, bool *last)
 {
-    size_t len;
-    do {
-        len = read_to(c, STR("\r\n"));
-        if (len == 0)
-            return failed(c, "no final dot came", STR(""));
-        struct str line = str_of(c->in.data, len);
-        bool last = str_equal(line, STR(".\r\n"));
+    size_t used = 0;
+    while (!*last) {
+        struct str rest = str_after(buf_str(&c->in), used);
+        const char *end =
+            rest.len < 2 ? NULL : memmem(rest.data, rest.len, "\r\n", 2);
+        if (end == NULL)
+            break;
+        struct str line = str_of(rest.data, (size_t)(end - rest.data) + 2);
+        *last = str_equal(line, STR(".\r\n"));
         if (keep)
             buf_add_str(&c->received, line);
-        buf_consume(&c->in, len);
-        if (last)
-            return true;
-    } while (true);
+        used += line.len;
+    }
+    return used;
+}
+
+/* What is read is taken in bulk: consuming line by line is quadratic. */
+static bool read_message(struct connection *c, bool keep)
+{
+    bool last = false;
+    while (!last) {
+        if (read_to(c, STR("\r\n")) == 0)
+            return false;
+        buf_consume(&c->in, take_lines(c, keep, &last));
+    }
+    return true;
+}
+
+static void read_rest(struct connection *c)
+{
+    char bytes[4096];
+    size_t n;
+    buf_add_str(&c->received, buf_str(&c->in));
+    buf_truncate(&c->in, 0);
+    while ((n = receive(c, bytes, sizeof(bytes))) > 0)
+        buf_add(&c->received, bytes, n);
 }
 
 static void read_rest(struct connection *c)

@@ -34,7 +34,15 @@ static const struct bad bad_files[] = {
     {LOADED_RELAYS "queue = {\n capacity = ;\n};\n",
      {{"main.conf:3:", "syntax error", "missing"}}},
     {LOADED_RELAYS "queue = { };\n\nqueue = { };\n",
-     {{"main.conf:4:", "duplicate setting name", NULL}}},
+     {{"main.conf:4:", "queue is set a second time", "first in main.conf:2"}}},
+    {LOADED_RELAYS "queue = { capacity = 1; max_bytes = \"1M\"; /* } */\n"
+                   "# capacity = 2\n capacity : 2; };\n",
+     {{"main.conf:4:", "capacity is set a second time", "main.conf:2"}}},
+    {"relays = ( { name = \"a\"; url = \"x\"; }, { name = \"{ \\\" b\";\n"
+     "url = \"smtps://x\"; url\n= \"smtps://y\"; } );\n",
+     {{"main.conf:2:", "url is set a second time", "main.conf:2"}}},
+    {LOADED_RELAYS "log = { level = \"info\"; };\n@include \"twice.conf\"\n",
+     {{"twice.conf:2:", "log is set a second time", "main.conf:2"}}},
     {LOADED_RELAYS "hostname = \"mail\n",
      {{"main.conf:2:", "no closing quote", NULL}}},
     {LOADED_RELAYS "\n/* hostname\n",
@@ -194,6 +202,16 @@ static const struct bad bad_files[] = {
      "} );\n",
      {{"main.conf:1:", "relays.ca_file: cannot open gone.pem",
        "No such file"}}},
+    {"relays = ( { name = \"a\"; url = \"smtps://x\";\n ca_file = "
+     "\"no.pem\"; } );\n",
+     {{"main.conf:2:", "relays.ca_file: no.pem has no certificate in PEM",
+       "-----BEGIN CERTIFICATE-----"}}},
+    {"relays = ( { name = \"a\"; url = \"smtps://x\";\n ca_file = \".\"; } "
+     ");\n",
+     {{"main.conf:2:", "relays.ca_file: ", "is no plain file"}}},
+    {"relays = ( { name = \"a\"; url = \"smtps://x\";\n ca_file = "
+     "\"pipe\"; } );\n",
+     {{"main.conf:2:", "relays.ca_file: pipe is no plain file", NULL}}},
     {"relays = ( { name = \"a\"; url = \"smtps://x\"; connections = 1001;\n"
      "backoff_first = \"2s\"; backoff_longest = \"1s\"; verify = 1; } );\n",
      {{"main.conf:1:", "relays.connections is out of range", "1 to 1000"},
@@ -205,6 +223,14 @@ static const struct bad bad_files[] = {
                    "\"mian\" ]; } );\n",
      {{"main.conf:3:", "there is no relay \"mian\"",
        "did you mean \"main\"?"}}},
+    {"relays = ( { name = \"one\"; url = \"smtps://x\"; },\n"
+     "{ name = \"two\"; url = \"smtps://y\"; } );\n"
+     "routes = ( { name = \"a\"; relays = [ \"one\" \"two\" ]; },\n"
+     "{ name = \"b\"; relays = [ \"two\"\n\"one\" \"two\" ]; },\n"
+     "{ name = \"c\"; relays = [ \"onetwx\" ]; } );\n",
+     {{"main.conf:3:", "there is no relay \"onetwo\"", "comma missing"},
+      {"main.conf:5:", "there is no relay \"twoonetwo\"", "comma missing"},
+      {"main.conf:6:", "there is no relay \"onetwx\"", "must be in relays"}}},
     {LOADED_RELAYS
      "routes = ( { name = \"a\"; relays = [ \"main\", \"main\" ]; "
      "},\n{ name = \"a\"; relays = [ \"main\" ]; } );\n",
@@ -285,6 +311,8 @@ static int open_folder(void **state)
     const char loop[] = "@include \"loop.conf\"\n";
     const char syntax[] = "\nqueue = [;\n";
     const char line[] = "hostname = \"a\";\n\n";
+    const char twice[] = "\nlog = { };\n";
+    const char no_pem[] = "-----BEGIN PRIVATE KEY-----\nCERTIFICATE\n";
     const char nul[] = "\nlog = {\0};\n";
     scratch_open(&scratch);
     (void)scratch_write(&scratch, "relays.conf", relays, strlen(relays), 0600);
@@ -292,6 +320,8 @@ static int open_folder(void **state)
     (void)scratch_write(&scratch, "syntax.conf", syntax, strlen(syntax), 0600);
     (void)scratch_write(&scratch, "line.conf", line, strlen(line), 0600);
     (void)scratch_write(&scratch, "nul.conf", nul, sizeof(nul) - 1, 0600);
+    (void)scratch_write(&scratch, "twice.conf", twice, strlen(twice), 0600);
+    (void)scratch_write(&scratch, "no.pem", no_pem, strlen(no_pem), 0600);
     (void)scratch_write(&scratch, "good.password", "pw\n", 3, 0600);
     (void)scratch_write(&scratch, "open.password", "pw\n", 3, 0604);
     assert_int_equal(mkfifo(scratch_path(&scratch, "pipe"), 0600), 0);
@@ -355,8 +385,8 @@ static void file_that_is_not_there_is_a_problem(void **state)
     assert_null(settings);
     buf_add_char(&problems, '\0');
     assert_string_equal(problems.data,
-                        "/no/such/file.conf:1: cannot open "
-                        "/no/such/file.conf: No such file or directory\n");
+                        "/no/such/file.conf: cannot open: No such file or "
+                        "directory\n");
     buf_fini(&problems);
 }
 

@@ -14,12 +14,14 @@
 #define HOURS(n)   ((n)*3600000LL)
 #define DAYS(n)    ((n)*24 * 3600000LL)
 
+#define PEM "-----BEGIN CERTIFICATE-----\n"
+
 static int open_folder(void **state)
 {
     static struct scratch scratch;
     scratch_open(&scratch);
     (void)scratch_write(&scratch, "main.password", "s3cret \n", 8, 0640);
-    (void)scratch_write(&scratch, "ca.pem", "x", 1, 0644);
+    (void)scratch_write(&scratch, "ca.pem", PEM, strlen(PEM), 0644);
     *state = &scratch;
     return 0;
 }
@@ -116,7 +118,6 @@ static void without_listen_there_are_tcp_udp_and_unix(void **state)
     assert_string_equal(s->listen[0].address, "127.0.0.1");
     assert_int_equal(s->listen[0].port, 7788);
     assert_null(s->listen[0].path);
-    assert_false(s->listen[0].admin);
     assert_int_equal(s->listen[1].type, SETTINGS_LISTEN_UDP);
     assert_string_equal(s->listen[1].address, "127.0.0.1");
     assert_int_equal(s->listen[1].port, 7788);
@@ -124,7 +125,6 @@ static void without_listen_there_are_tcp_udp_and_unix(void **state)
     assert_string_equal(s->listen[2].path, "/run/postrider/postrider.sock");
     assert_int_equal(s->listen[2].mode, 0660);
     assert_null(s->listen[2].address);
-    assert_true(s->listen[2].admin);
     loaded_close(&l);
 }
 
@@ -174,6 +174,25 @@ static void secrets_come_from_files_and_the_environment(void **state)
     assert_string_equal(r[1].host, "2001:db8::1");
     assert_string_equal(l.warnings, "");
     loaded_close(&l);
+}
+
+static void certificates_of_every_name_are_taken(void **state)
+{
+    static const char *const files[] = {
+        "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n",
+        "-----BEGIN TRUSTED CERTIFICATE-----\n",
+        "-----BEGIN X509 CERTIFICATE-----\n",
+        "# Our CA\n\n-----BEGIN CERTIFICATE-----\nx\n",
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        struct loaded l;
+        (void)scratch_write(*state, "some.pem", files[i], strlen(files[i]),
+                            0644);
+        load_good(&l, state,
+                  "relays = ( { name = \"a\"; url = \"smtps://a\"; "
+                  "ca_file = \"some.pem\"; } );\n");
+        loaded_close(&l);
+    }
 }
 
 static void unsafe_relays_are_warned_about_by_name(void **state)
@@ -305,6 +324,7 @@ int main(void)
         cmocka_unit_test(without_listen_there_are_tcp_udp_and_unix),
         cmocka_unit_test(listeners_are_read_as_written),
         cmocka_unit_test(secrets_come_from_files_and_the_environment),
+        cmocka_unit_test(certificates_of_every_name_are_taken),
         cmocka_unit_test(unsafe_relays_are_warned_about_by_name),
         cmocka_unit_test(without_routes_default_has_all_relays_in_order),
         cmocka_unit_test(routes_without_default_get_one_added),

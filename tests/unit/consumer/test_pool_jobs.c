@@ -197,16 +197,21 @@ static void address_no_command_can_hold_fails_alone(void **state)
 {
     (void)state;
     struct rig rig;
-    struct rig_job bad = {.recipients = "a\r\nDATA"};
-    struct rig_job good = {0};
+    struct rig_job mixed = {.recipients = "a b\r\nDATA c"};
+    struct rig_job sender = {.sender = "s\r\nDATA"};
     rig_init(&rig, 1);
     rig_open(&rig);
     rig_start(&rig);
-    struct id bad_id = rig_put(&rig, &bad);
-    rig_wait_state(&rig, &bad_id, JOB_FAILED);
-    struct id id = rig_put(&rig, &good);
-    rig_wait_state(&rig, &id, JOB_DELIVERED);
+    struct id id = rig_put(&rig, &mixed);
+    rig_wait_state(&rig, &id, JOB_FAILED);
+    rig_expect(&rig, &id, 0, RECIPIENT_DELIVERED, "250");
+    rig_expect(&rig, &id, 1, RECIPIENT_FAILED, "5.1.3 not sent");
+    rig_expect(&rig, &id, 2, RECIPIENT_DELIVERED, "250");
+    id = rig_put(&rig, &sender);
+    rig_wait_state(&rig, &id, JOB_FAILED);
+    rig_expect(&rig, &id, 0, RECIPIENT_FAILED, "not sent: the sender");
     assert_int_equal(mini_relay_mails(rig.mini[0]), 1);
+    assert_string_equal(mini_relay_mail(rig.mini[0], 0).recipients, "a c ");
     rig_close(&rig);
 }
 

@@ -98,6 +98,36 @@ static void probe_decides(void **state)
     relay_states_destroy(f.states);
 }
 
+/* A relay that works must not look ill because of yesterday. */
+static void figures_have_an_error_while_the_relay_is_not_ready(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct relay_pass pass;
+    struct relay_figures figures;
+    char last[RELAY_ERROR_MAX];
+    open_fixture(&f);
+    assert_true(relay_state_ask(f.states, 0, 0, &pass));
+    relay_state_failed(f.states, 0, 0, &pass, STR("refused"));
+    int64_t now_ms = until(&f, 0, 0);
+    assert_true(relay_state_ask(f.states, 0, now_ms, &pass));
+    relay_state_figures(f.states, 0, now_ms, &figures);
+    assert_string_equal(figures.state, "probing");
+    assert_string_equal(figures.last_error, "refused");
+    relay_state_established(f.states, 0, &pass);
+    relay_state_worked(f.states, 0, now_ms, &pass);
+    relay_state_figures(f.states, 0, now_ms, &figures);
+    assert_string_equal(figures.state, "ready");
+    assert_string_equal(figures.last_error, "");
+    relay_state_lost(f.states, 0, now_ms, &pass, STR("gone"));
+    relay_state_figures(f.states, 0, now_ms, &figures);
+    assert_string_equal(figures.last_error, "");
+    /* Jobs that wait are told all the same. */
+    relay_state_last_error(f.states, 0, last);
+    assert_string_equal(last, "gone");
+    relay_states_destroy(f.states);
+}
+
 static void probe_that_shows_nothing_makes_room_for_another(void **state)
 {
     (void)state;
@@ -272,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failure_shuts_one_relay_and_tells),
         cmocka_unit_test(probe_decides),
+        cmocka_unit_test(figures_have_an_error_while_the_relay_is_not_ready),
         cmocka_unit_test(probe_that_shows_nothing_makes_room_for_another),
         cmocka_unit_test(refused_while_others_work_only_stops_growing),
         cmocka_unit_test(refused_while_others_are_silent_shuts_the_relay),

@@ -33,7 +33,7 @@ static void listen_all(struct office *o)
 {
     struct net_address address;
     struct err err;
-    assert_int_equal(net_address_parse(STR("127.0.0.1"), 0, &address, &err),
+    assert_int_equal(net_address_parse(str_from(o->address), 0, &address, &err),
                      ERR_NONE);
     (void)snprintf(o->path, sizeof(o->path), "%s",
                    scratch_path(&o->scratch, "socket"));
@@ -55,11 +55,11 @@ static void listen_all(struct office *o)
     o->udp_port = net_address_port(&address);
 }
 
-void office_prepare(struct office *o, const struct producer_limits *limits,
-                    int64_t max_jobs)
+static void prepare(struct office *o, const struct producer_limits *limits,
+                    int64_t max_jobs, const char *at)
 {
     struct err err;
-    *o = (struct office){.producer = NULL};
+    *o = (struct office){.address = at};
     scratch_open(&o->scratch);
     metrics_init(&o->metrics);
     const struct spool_options spool_options = {
@@ -92,6 +92,18 @@ void office_prepare(struct office *o, const struct producer_limits *limits,
         .version = "1.2.3",
     };
     assert_int_equal(producer_create(&o->producer, &options, &err), ERR_NONE);
+}
+
+void office_prepare(struct office *o, const struct producer_limits *limits,
+                    int64_t max_jobs)
+{
+    prepare(o, limits, max_jobs, "127.0.0.1");
+}
+
+void office_open_at(struct office *o, const char *address)
+{
+    prepare(o, NULL, 100, address);
+    office_start(o);
 }
 
 void office_start(struct office *o)
@@ -155,12 +167,18 @@ void caller_unix(struct caller *c, const struct office *o)
 
 void caller_udp(struct caller *c, const struct office *o)
 {
+    caller_udp_at(c, o, "127.0.0.1");
+}
+
+void caller_udp_at(struct caller *c, const struct office *o,
+                   const char *address_text)
+{
     struct net_address address;
     struct err err;
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     assert_int_equal(
-        net_address_parse(STR("127.0.0.1"), o->udp_port, &address, &err),
+        net_address_parse(str_from(address_text), o->udp_port, &address, &err),
         ERR_NONE);
     assert_int_equal(
         connect(fd, (const struct sockaddr *)&address.storage, address.len), 0);
@@ -305,6 +323,14 @@ void caller_expect_end(struct caller *c)
     drop_shown(c);
     if (hear_more(c))
         fail_msg("it did not end, it said \"%.*s\"", STR_ARG(buf_str(&c->in)));
+}
+
+void caller_expect_clean_end(struct caller *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLIN};
+    char byte;
+    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+    assert_int_equal(recv(c->fd, &byte, 1, 0), 0);
 }
 
 void caller_expect_silence(struct caller *c, int ms)

@@ -24,6 +24,7 @@ struct office {
     unsigned tcp_port;
     unsigned udp_port;
     char path[256];
+    const char *address; /* of TCP and UDP */
 };
 
 /* Limits that get in nobody's way. */
@@ -31,6 +32,9 @@ struct producer_limits office_limits(void);
 
 void office_open(struct office *o, const struct producer_limits *limits,
                  int64_t max_jobs);
+
+/* On another address than 127.0.0.1. */
+void office_open_at(struct office *o, const char *address);
 
 /* Not started yet: then office_start(). */
 void office_prepare(struct office *o, const struct producer_limits *limits,
@@ -53,6 +57,8 @@ struct caller {
 void caller_tcp(struct caller *c, const struct office *o);
 void caller_unix(struct caller *c, const struct office *o);
 void caller_udp(struct caller *c, const struct office *o);
+void caller_udp_at(struct caller *c, const struct office *o,
+                   const char *address_text);
 void caller_close(struct caller *c);
 
 /* All of it is sent. */
@@ -81,6 +87,9 @@ void caller_hear_all(struct caller *c);
 
 /* There are no more replies: the connection was closed (or reset). */
 void caller_expect_end(struct caller *c);
+
+/* As above, but it must not have been reset. */
+void caller_expect_clean_end(struct caller *c);
 
 /* Nothing comes for so long. For what must not be: a short time will do. */
 void caller_expect_silence(struct caller *c, int ms);

@@ -90,12 +90,29 @@ static const struct row rows[] = {
      0},
     {"half a length", BYTES("\0\0\0\2{}\0\0"), {"{}"}, FRAMING_MORE, 2},
     {"half a frame", BYTES("\0\0\0\4{}"), {NULL}, FRAMING_MORE, 6},
-    {"another protocol",
-     BYTES("GET / HTTP/1.1\r\n"),
+    {"another protocol", BYTES("GET / HTTP/1.1\r\n"), {NULL}, FRAMING_TEXT, 0},
+    {"another binary protocol",
+     BYTES("\x16\x03\x01\x02"),
      {NULL},
      FRAMING_TOO_LARGE,
      0},
-    {"a newline first", BYTES("\n{}\n"), {NULL}, FRAMING_TOO_LARGE, 0},
+    {"a newline first", BYTES("\n{}\n"), {NULL}, FRAMING_TEXT, 0},
+    {"blanks first", BYTES("  {}\n"), {NULL}, FRAMING_TEXT, 0},
+    {"an array", BYTES("[{}]\n"), {NULL}, FRAMING_TEXT, 0},
+    {"a short line", BYTES("[]\n"), {NULL}, FRAMING_TEXT, 0},
+    {"an empty line", BYTES("\r\n"), {NULL}, FRAMING_TEXT, 0},
+    {"too little to tell", BYTES("GET"), {NULL}, FRAMING_MORE, 3},
+    {"text and a length of the limit",
+     BYTES("GE\x00\x01"),
+     {NULL},
+     FRAMING_TOO_LARGE,
+     0},
+    {"text and zeros", BYTES("GE\0\0"), {NULL}, FRAMING_TOO_LARGE, 0},
+    {"text later on",
+     BYTES("\0\0\0\2{}GET / HTTP/1.1\r\n"),
+     {"{}"},
+     FRAMING_TOO_LARGE,
+     0},
 };
 
 /* Gives input in two parts, cut at a byte. */
@@ -161,6 +178,44 @@ static void frames_are_found_byte_by_byte(void **state)
     assert_int_equal(begin, input.len - 2);
 }
 
+/* A length that is allowed is one, also if it can be read as text. */
+static void a_length_within_the_limit_is_no_text(void **state)
+{
+    struct framing f;
+    struct str frame;
+    size_t used;
+    (void)state;
+    framing_init(&f, 0x20202020);
+    assert_int_equal(framing_next(&f, STR("    "), &frame, &used),
+                     FRAMING_MORE);
+    assert_int_equal(f.kind, FRAMING_LENGTH);
+    framing_init(&f, 0x2020201f);
+    assert_int_equal(framing_next(&f, STR("    "), &frame, &used),
+                     FRAMING_TEXT);
+    framing_init(&f, 0x2020201f);
+    assert_int_equal(framing_next(&f, STR(" "), &frame, &used), FRAMING_MORE);
+    assert_int_equal(f.kind, FRAMING_LENGTH);
+}
+
+static void text_is_answered_in_lines(void **state)
+{
+    const struct str texts[] = {STR("GET "), STR("\n"), STR("GE")};
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct framing f;
+        struct str frame;
+        size_t used;
+        struct buf out;
+        framing_init(&f, LIMIT);
+        (void)framing_next(&f, texts[i], &frame, &used);
+        assert_int_not_equal(f.kind, FRAMING_LENGTH);
+        buf_init(&out, 100);
+        framing_begin(&f, &out);
+        assert_int_equal(out.len, 0);
+        buf_fini(&out);
+    }
+}
+
 static void replies_have_the_framing_of_requests(void **state)
 {
     const struct {
@@ -209,6 +264,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_are_found_however_they_are_cut),
         cmocka_unit_test(frames_are_found_byte_by_byte),
+        cmocka_unit_test(a_length_within_the_limit_is_no_text),
+        cmocka_unit_test(text_is_answered_in_lines),
         cmocka_unit_test(replies_have_the_framing_of_requests),
         cmocka_unit_test(a_long_length_is_written_whole),
     };

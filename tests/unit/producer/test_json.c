@@ -139,6 +139,40 @@ static void what_is_not_json_is_refused(void **state)
     arena_fini(&arena);
 }
 
+/* What a client gets that writes one object over several lines. */
+static void a_piece_of_an_object_is_told_to_be_on_one_line(void **state)
+{
+    const struct {
+        struct str text;
+        bool piece;
+    } rows[] = {
+        {STR("{"), true},
+        {STR("{\"a\":1,"), true},
+        {STR("{\"a\":\"x"), true},
+        {STR("  \"a\":1,"), true},
+        {STR("\"a\":{\"b\":1}"), true},
+        {STR("2],"), true},
+        {STR("}"), true},
+        {STR("\t}"), true},
+        {STR("{a:1}"), false},
+        {STR("{\"a\":1}}"), false},
+        {STR("{\"a\":1,\"a\":2}"), false},
+    };
+    struct arena arena;
+    (void)state;
+    arena_init(&arena);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct json_value *value = NULL;
+        struct refusal refusal;
+        assert_false(parse(&arena, rows[i].text, &value, &refusal));
+        assert_int_equal(refusal.word, REFUSAL_BAD_JSON);
+        bool told = strstr(refusal.text, "must be on one line") != NULL;
+        if (told != rows[i].piece)
+            fail_msg("%s: %s", rows[i].text.data, refusal.text);
+    }
+    arena_fini(&arena);
+}
+
 static void names_twice_are_found_among_many(void **state)
 {
     struct arena arena;
@@ -305,6 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_json_is_taken),
         cmocka_unit_test(what_is_not_json_is_refused),
+        cmocka_unit_test(a_piece_of_an_object_is_told_to_be_on_one_line),
         cmocka_unit_test(names_twice_are_found_among_many),
         cmocka_unit_test(values_are_bounded_in_number),
         cmocka_unit_test(strings_come_decoded),

@@ -314,6 +314,20 @@ static void a_datagram_over_the_limit_is_too_large(void **state)
     office_close(&o);
 }
 
+/* Of all the addresses of this machine, the one that was asked. */
+static void a_datagram_is_answered_from_where_it_went(void **state)
+{
+    struct office o;
+    struct caller c;
+    (void)state;
+    office_open_at(&o, "*");
+    caller_udp_at(&c, &o, "127.0.0.2");
+    caller_say(&c, "{\"op\":\"ping\"}");
+    assert_non_null(strstr(caller_hear_datagram(&c), "\"ok\":true"));
+    caller_close(&c);
+    office_close(&o);
+}
+
 static void a_full_spool_refuses_datagrams_at_once(void **state)
 {
     struct office o;
@@ -450,6 +464,7 @@ int main(void)
         cmocka_unit_test(a_unix_client_has_its_uid_for_a_name),
         cmocka_unit_test(datagrams_are_answered_one_by_one),
         cmocka_unit_test(a_datagram_over_the_limit_is_too_large),
+        cmocka_unit_test(a_datagram_is_answered_from_where_it_went),
         cmocka_unit_test(a_full_spool_refuses_datagrams_at_once),
         cmocka_unit_test(draining_refuses_what_is_new_and_keeps_who_waits),
         cmocka_unit_test(stopping_answers_who_still_waits),

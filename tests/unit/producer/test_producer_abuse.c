@@ -38,6 +38,21 @@ static void expect_good_service(struct office *o)
     caller_close(&c);
 }
 
+/* Until all other connections are closed. */
+static void expect_alone(struct office *o)
+{
+    const int64_t until = now_ms() + PATIENCE_MS;
+    struct caller c;
+    bool alone;
+    do {
+        assert_true(now_ms() < until);
+        caller_tcp(&c, o);
+        caller_say(&c, "{\"op\":\"stats\"}\n");
+        alone = strstr(caller_hear(&c), "\"connections_open\":1,") != NULL;
+        caller_close(&c);
+    } while (!alone);
+}
+
 /* ---- frames ---- */
 
 static void frames_over_the_limit_end_the_connection(void **state)
@@ -56,7 +71,7 @@ static void frames_over_the_limit_end_the_connection(void **state)
     (void)caller_push(&c, text, 300000); /* the reply is not lost by that */
     caller_expect(&c, "\"ref\":1,");
     caller_expect(&c, "\"error\":\"too_large\"");
-    caller_expect_end(&c);
+    caller_expect_clean_end(&c);
     caller_close(&c);
 
     caller_tcp(&c, &o);
@@ -65,7 +80,7 @@ static void frames_over_the_limit_end_the_connection(void **state)
     (void)caller_push(&c, text, 300000);
     assert_non_null(strstr(caller_hear_frame(&c), "\"ref\":1,"));
     assert_non_null(strstr(caller_hear_frame(&c), "\"error\":\"too_large\""));
-    caller_expect_end(&c);
+    caller_expect_clean_end(&c);
     caller_close(&c);
 
     caller_tcp(&c, &o);
@@ -249,14 +264,9 @@ static void who_takes_no_replies_is_cut(void **state)
     }
     /* Not all of it goes: it stops being read. */
     assert_true(caller_push(&c, text, len) < len);
+    assert_true(metrics_get(&o.metrics, METRIC_REQUESTS) < 5000);
     expect_good_service(&o);
-    struct caller probe;
-    do { /* until it is cut */
-        caller_tcp(&probe, &o);
-        caller_say(&probe, "{\"op\":\"stats\"}\n");
-        len = strstr(caller_hear(&probe), "\"connections_open\":1,") != NULL;
-        caller_close(&probe);
-    } while (!len);
+    expect_alone(&o);
     mem_free(text);
     caller_close(&c);
     office_close(&o);
@@ -372,6 +382,30 @@ static void who_goes_while_waiting_leaves_nothing(void **state)
     office_close(&o);
 }
 
+static void who_goes_while_a_job_is_not_settled_is_forgotten(void **state)
+{
+    struct office o;
+    struct caller c;
+    const struct linger reset = {.l_onoff = 1};
+    char json[128];
+    (void)state;
+    office_open(&o, NULL, 10);
+    caller_tcp(&c, &o);
+    caller_say(&c, "{" MAIL "}\n");
+    struct id id = desk_id(caller_hear(&c));
+    (void)snprintf(json, sizeof(json), "{\"op\":\"wait\",\"id\":\"%s\"}\n",
+                   id.text);
+    caller_say(&c, json);
+    caller_expect_silence(&c, 50);
+    assert_int_equal(
+        setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+    caller_close(&c);
+    expect_alone(&o);
+    int64_t begun = now_ms();
+    office_close(&o);
+    assert_true(now_ms() - begun < PATIENCE_MS / 2);
+}
+
 /* ---- back-pressure ---- */
 
 static void a_full_spool_stops_the_stream_until_there_is_room(void **state)
@@ -390,6 +424,8 @@ static void a_full_spool_stops_the_stream_until_there_is_room(void **state)
     for (int i = 0; i < 10; i++)
         caller_expect(&c, "\"ok\":true");
     caller_expect_silence(&c, 50);
+    /* Ten, and the one that waits: the others are not even looked at. */
+    assert_int_equal(metrics_get(&o.metrics, METRIC_REQUESTS), 11);
     expect_good_service(&o);
     size_t delivered = 0;
     for (int i = 10; i < JOBS; i++) {
@@ -520,6 +556,7 @@ int main(void)
         cmocka_unit_test(those_beyond_the_surplus_are_told_too),
         cmocka_unit_test(requests_in_flight_are_bounded),
         cmocka_unit_test(who_goes_while_waiting_leaves_nothing),
+        cmocka_unit_test(who_goes_while_a_job_is_not_settled_is_forgotten),
         cmocka_unit_test(a_full_spool_stops_the_stream_until_there_is_room),
         cmocka_unit_test(a_full_spool_refuses_after_a_bounded_wait),
         cmocka_unit_test(large_requests_share_a_budget),

@@ -55,8 +55,18 @@ static void the_other_commands_are_lines(void **state)
 static void addresses_that_hide_a_command_are_refused(void **state)
 {
     (void)state;
-    static const char *const good[] = {"a@b", "\"a\\\"b\"@x.org",
-                                       "j\xc3\xb6rg@x.org", "a@[IPv6:::1]"};
+    static const char *const good[] = {
+        "a@b",
+        "j\xc3\xb6rg@x.org",
+        "a@[IPv6:::1]",
+        "\"a\\\"b\"@x.org",
+        "\"a b\"@x.org",
+        "\"<\"@x.org",
+        "\"a>b@c\"@x.org",
+        "\"\\\\\"@x.org",
+        "\"\\ \"@x.org",
+        "\"\"@x.org",
+    };
     static const struct str bad[] = {
         {"", 0},
         {"a@b\r\nRCPT TO:<c@d>", 19},
@@ -70,6 +80,21 @@ static void addresses_that_hide_a_command_are_refused(void **state)
         {"a\x7f@b", 4},
         {"\x01@b", 3},
         {"j\xf6rg@x", 6},
+        {"\"a b@c", 6},
+        {"\"a\\\" b@c", 8},
+        {"\"a\"@b c", 7},
+        {"\"a\"> @b", 7},
+        {"\"a\" b@c", 7},
+        {"\"a\"@b>", 6},
+        {"x\"a b\"@c", 8},
+        {"\"a\r\n\"@b", 8},
+        {"\"a\\\n\"@b", 8},
+        {"\"a\tb\"@c", 7},
+        {"\"a\0b\"@c", 7},
+        {"\"a\x7f\"@b", 6},
+        {"\"", 1},
+        {"\" ", 2},
+        {"\"\\ ", 3},
     };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
         assert_true(smtp_command_address_ok(str_from(good[i])));
