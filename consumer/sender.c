@@ -69,7 +69,7 @@ static void settle(struct sender *x, struct str note)
     const struct attempt *a = &x->attempt;
     int64_t now_ms = clock_real_ms(x->env->clock);
     struct settle_input input = {
-        .job = x->claim->job,
+        .claim = x->claim,
         .policy = x->env->retry,
         .attempt = x->claim->attempt,
         .delivered = a->counts[OUTCOME_DELIVERED],
@@ -170,7 +170,7 @@ bool sender_carry(struct sender *x, struct claim *claim)
                        STR(""));
         return false;
     }
-    if (settle_is_over(claim->job, now_ms, &rest)) {
+    if (settle_is_over(claim, now_ms, &rest)) {
         settle_unsent(x, claim, rest, now_ms);
         return false;
     }
