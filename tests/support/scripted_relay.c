@@ -175,16 +175,6 @@ static void read_rest(struct connection *c)
         buf_add(&c->received, bytes, n);
 }
 
-static void read_rest(struct connection *c)
-{
-    char bytes[4096];
-    size_t n;
-    buf_add_str(&c->received, buf_str(&c->in));
-    buf_truncate(&c->in, 0);
-    while ((n = receive(c, bytes, sizeof(bytes))) > 0)
-        buf_add(&c->received, bytes, n);
-}
-
 static bool take_mail(struct connection *c)
 {
     for (;;) {
