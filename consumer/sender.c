@@ -81,8 +81,10 @@ static void settle(struct sender *x, struct str note)
         .unit = random_unit(&x->env->random),
     };
     struct settle_plan plan = settle_decide(&input);
+    /* Who saw the relay fail goes behind the others: one of them probes. */
+    int64_t due_ms = x->relay_failed ? now_ms + 1 : now_ms;
     if (plan.verdict == SETTLE_RELEASE)
-        report_release(x->env->spool, x->claim, x->relay->smtp.name, now_ms,
+        report_release(x->env->spool, x->claim, x->relay->smtp.name, due_ms,
                        note);
     else
         record(x, &plan, now_ms);
@@ -280,7 +282,8 @@ static void tell_relay(struct sender *x, const struct smtp_closing *why)
     struct str error = str_from(why->err.text);
     bool quiet = why->by_us || why->err.code == ERR_NONE ||
                  why->stage == SMTP_STAGE_IDLE || why->stage == SMTP_STAGE_QUIT;
-    if (relay_failed(x, why))
+    x->relay_failed = relay_failed(x, why);
+    if (x->relay_failed)
         relay_state_failed(states, x->relay_index, now_ms, &x->pass, error);
     else if (quiet)
         relay_state_closed(states, x->relay_index, now_ms, &x->pass);

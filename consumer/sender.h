@@ -88,6 +88,7 @@ struct sender {
     struct attempt attempt;
     struct smtp_mail mail; /* its transaction under way */
     size_t jobs;           /* carried */
+    bool relay_failed;     /* that was its end */
     int64_t idle_since_ms;
 };
 

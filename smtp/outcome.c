@@ -70,7 +70,7 @@ static const enum rule rules[SMTP_STAGE_COUNT][ANSWER_COUNT] = {
     [SMTP_STAGE_CONNECT] = {RULE_GO_ON, RULE_RELAY_FAILED, RULE_RELAY_FAILED,
                             RULE_RELAY_FAILED, RULE_RELAY_FAILED,
                             RULE_RELAY_FAILED},
-    [SMTP_STAGE_MAIL] = {RULE_GO_ON, RULE_DEFER, RULE_REJECT, RULE_RELAY_FAILED,
+    [SMTP_STAGE_MAIL] = {RULE_GO_ON, RULE_DEFER, RULE_REJECT, RULE_DEFER_CLOSE,
                          RULE_RELAY_FAILED, RULE_DEFER_CLOSE},
     [SMTP_STAGE_RCPT] = {RULE_GO_ON, RULE_DEFER_ONE, RULE_REJECT_ONE,
                          RULE_DEFER_CLOSE, RULE_RELAY_FAILED, RULE_DEFER_CLOSE},
@@ -121,8 +121,9 @@ static enum rule refine(enum rule rule, enum answer answer,
                         const struct outcome_input *input)
 {
     /*
-     * A relay may end a session between two mails whenever it likes. Only to
-     * the first mail of a session is it a sign of trouble.
+     * A relay may end a session between two mails whenever it likes. To the
+     * first mail of a session it is an answer to that mail, which must not
+     * take the relay down: else it comes back, and does it again.
      */
     if (input->stage == SMTP_STAGE_MAIL && input->reused &&
         (answer == ANSWER_CLOSING || answer == ANSWER_NONE))

@@ -99,10 +99,9 @@ static bool can_be_reply(struct str start)
     return start.len <= 3 || start.data[3] == ' ' || start.data[3] == '-';
 }
 
-/* ERR_AGAIN: the reply has more lines. */
+/* ERR_AGAIN: the reply has more lines. line is without its LF. */
 static enum err_code take_line(struct smtp_reply_parser *p, struct str line)
 {
-    line.len--;
     if (line.len > 0 && line.data[line.len - 1] == '\r')
         line.len--;
     if (line.len < 3 || !can_be_reply(line))
@@ -126,6 +125,17 @@ static enum err_code check_part(const struct smtp_reply_parser *p)
     return can_be_reply(start) ? ERR_AGAIN : ERR_INVALID;
 }
 
+/* Adds to the line that came in parts what there is room for. */
+static void keep_part(struct smtp_reply_parser *p, struct str part)
+{
+    size_t room = SMTP_REPLY_LINE_MAX - p->line_len;
+    if (part.len > room)
+        part.len = room;
+    if (part.len > 0)
+        memcpy(p->line + p->line_len, part.data, part.len);
+    p->line_len += part.len;
+}
+
 enum err_code smtp_reply_parse(struct smtp_reply_parser *p, struct str *input,
                                struct smtp_reply *reply)
 {
@@ -133,15 +143,13 @@ enum err_code smtp_reply_parse(struct smtp_reply_parser *p, struct str *input,
         const char *end = memchr(input->data, '\n', input->len);
         size_t taken =
             end == NULL ? input->len : (size_t)(end - input->data) + 1;
-        struct str line = str_of(input->data, taken);
-        if (taken > SMTP_REPLY_LINE_MAX - p->line_len ||
-            taken > SMTP_REPLY_MAX - p->consumed)
+        struct str line = str_of(input->data, end == NULL ? taken : taken - 1);
+        if (taken > SMTP_REPLY_MAX - p->consumed)
             return ERR_INVALID;
         p->consumed += taken;
         *input = str_after(*input, taken);
         if (end == NULL || p->line_len > 0) {
-            memcpy(p->line + p->line_len, line.data, taken);
-            p->line_len += taken;
+            keep_part(p, line);
             line = str_of(p->line, p->line_len);
         }
         if (end == NULL)

@@ -30,8 +30,8 @@ void smtp_reply_set_own(struct smtp_reply *reply, const char *enhanced,
 
 /*
  * Reads replies out of a stream of bytes, whatever way they are cut. Bounded:
- * a line over 2048 bytes or a reply over 64 KiB is ERR_INVALID, as is
- * anything that is no reply.
+ * of a line over 2048 bytes the end is cut (it is still a yes or a no); a
+ * reply over 64 KiB is ERR_INVALID, as is anything that is no reply.
  */
 #define SMTP_REPLY_LINE_MAX 2048
 #define SMTP_REPLY_MAX      65536

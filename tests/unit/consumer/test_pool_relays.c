@@ -149,6 +149,31 @@ static void relay_that_demands_a_login_backs_off(void **state)
     rig_close(&rig);
 }
 
+static void
+mail_the_relay_wants_a_login_for_lets_the_others_go_first(void **state)
+{
+    (void)state;
+    enum { JOBS = 20 };
+    struct rig rig;
+    struct rig_job poison = {.sender = "mail-530"};
+    struct rig_job good = {0};
+    rig_init(&rig, 1);
+    rig.relays[0].connections = 2;
+    rig.relays[0].backoff_first_ms = 50;
+    rig.relays[0].backoff_longest_ms = 50;
+    rig_open(&rig);
+    rig_start(&rig);
+    struct id poison_id = rig_put(&rig, &poison);
+    wait_relay(&rig, 0, "backing_off");
+    for (unsigned i = 0; i < JOBS; i++)
+        (void)rig_put(&rig, &good);
+    rig_wait_number(rig.mini[0], mini_relay_mails, JOBS, "the good ones");
+    struct spool_status *status = rig_find(&rig, &poison_id);
+    assert_int_equal(status->attempts, 0);
+    spool_status_destroy(status);
+    rig_close(&rig);
+}
+
 static void relay_without_room_for_more_sessions_goes_on_with_few(void **state)
 {
     (void)state;
@@ -290,6 +315,8 @@ int main(void)
         cmocka_unit_test(relay_is_probed_and_used_again),
         cmocka_unit_test(exactly_one_session_probes),
         cmocka_unit_test(relay_that_demands_a_login_backs_off),
+        cmocka_unit_test(
+            mail_the_relay_wants_a_login_for_lets_the_others_go_first),
         cmocka_unit_test(relay_without_room_for_more_sessions_goes_on_with_few),
         cmocka_unit_test(slow_relay_fills_its_own_lane_only),
         cmocka_unit_test(idle_session_that_the_relay_closes_loses_nothing),

@@ -62,6 +62,10 @@ struct row {
     enum smtp_stage stage; /* of closing */
 };
 
+#define A64   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define A1024 A256 A256 A256 A256
+#define A256  A64 A64 A64 A64
+
 static const struct row rows[] = {
     {"MAIL refused", STEPS(MAIL("550 5.7.1 no\r\n"), STALL), 2, false, "rr",
      false, false, 0},
@@ -70,7 +74,7 @@ static const struct row rows[] = {
     {"MAIL needs a login", STEPS(MAIL("530 5.7.0 login first\r\n"), STALL), 2,
      false, "nn", true, true, SMTP_STAGE_MAIL},
     {"421 to the first MAIL", STEPS(MAIL("421 closing\r\n"), END), 1, false,
-     "n", true, true, SMTP_STAGE_MAIL},
+     "f", true, false, SMTP_STAGE_MAIL},
     {"421 to a later MAIL", STEPS(MAIL("421 closing\r\n"), END), 1, true, "n",
      true, false, SMTP_STAGE_MAIL},
     {"lost at the first MAIL", STEPS({RELAY_EXPECT_START, "MAIL"}), 1, false,
@@ -151,6 +155,9 @@ static const struct row rows[] = {
      false, SMTP_STAGE_FINAL},
     {"an answer in many lines",
      STEPS(ACCEPTED, DATA, SEND("250-a\r\n250-b\r\n250 c\r\n"), STALL), 1,
+     false, "d", false, false, 0},
+    {"an answer in a line over 2048 bytes",
+     STEPS(ACCEPTED, DATA, SEND("250 " A1024 A1024 A1024 "\r\n"), STALL), 1,
      false, "d", false, false, 0},
     {"an answer a byte a packet",
      STEPS(ACCEPTED, DATA, {RELAY_SEND_SLOWLY, "250-a\r\n250 taken\r\n"},
