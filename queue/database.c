@@ -15,9 +15,9 @@
  */
 #define PAGE_SIZE     "8192"
 #define CACHE_KIB     "8192"
-#define LOG_BYTES     (INT64_C(16) << 20)
+#define LOG_BYTES     (INT64_C(8) << 20)
 #define LOG_BYTES_MAX (INT64_C(64) << 20)
-#define LOG_KEEP      "33554432" /* what stays of a log that was larger */
+#define LOG_KEEP      "16777216" /* what stays of a log that was larger */
 #define LOG_HEADER    32 /* bytes; then frames of FRAME_HEADER and a page */
 #define FRAME_HEADER  24
 #define LOG_SALT_AT   16

@@ -70,35 +70,43 @@ const char *store_schema_text(void)
 
 /*
  * Layout 0 had the body in the job's row, routes and priorities as words, no
- * marks, and the numbers as names and values.
+ * marks, and the numbers as names and values. TABLES and INDEXES are those of
+ * layout 1, and stay so here when there is a layout 2.
  */
-#define OLD_NUMBER(name)                                                       \
-    "coalesce((SELECT value FROM number_0 WHERE name = '" name "'), 0)"
-
-#define FROM_0                                                                                                                                                                                                       \
-    "ALTER TABLE job RENAME TO job_0;"                                                                                                                                                                               \
-    "ALTER TABLE key RENAME TO key_0;"                                                                                                                                                                               \
-    "ALTER TABLE number RENAME TO number_0;"                                                                                                                                                                         \
-    "DROP INDEX IF EXISTS job_due;" TABLES                                                                                                                                                                           \
-    "INSERT INTO route(name) SELECT DISTINCT route FROM job_0;"                                                                                                                                                      \
-    "INSERT INTO job SELECT j.seq, j.id,"                                                                                                                                                                            \
-    " r.number * 4 + CASE j.priority WHEN 'high' THEN 0 WHEN 'low' THEN 2"                                                                                                                                           \
-    " ELSE 1 END,"                                                                                                                                                                                                   \
-    " j.state, j.due_ms, j.limit_ms, j.settled_ms, j.cost, 0,"                                                                                                                                                       \
-    " CASE WHEN j.body IS NOT NULL THEN 1 WHEN j.in_file THEN 2 ELSE 0 END,"                                                                                                                                         \
-    " j.body_bytes, j.record"                                                                                                                                                                                        \
-    " FROM job_0 j JOIN route r ON r.name = j.route ORDER BY j.seq;"                                                                                                                                                 \
-    "INSERT INTO body SELECT seq, body FROM job_0 WHERE body IS NOT NULL"                                                                                                                                            \
-    " ORDER BY seq;"                                                                                                                                                                                                 \
-    "INSERT INTO key SELECT client, key, id, digest, at_ms, at_ms FROM key_0;"                                                                                                                                       \
-    "INSERT INTO number VALUES(1, 1," OLD_NUMBER("accepted") "," OLD_NUMBER("delivered") "," OLD_NUMBER("failed") "," OLD_NUMBER("expired") "," OLD_NUMBER(                                                          \
-        "cancelled") "," OLD_NUMBER("waiting") "," OLD_NUMBER("held") "," OLD_NUMBER("bytes") "," OLD_NUMBER("remembered") "," OLD_NUMBER("keys") ");"                                                               \
-                                                                                                                                                  "DROP TABLE job_0; DROP TABLE key_0; DROP TABLE number_0;" INDEXES \
-                                                                                                                                                      STAMP
+static const char from_0[] =
+    "ALTER TABLE job RENAME TO job_0;"
+    "ALTER TABLE key RENAME TO key_0;"
+    "ALTER TABLE number RENAME TO number_0;"
+    "DROP INDEX IF EXISTS job_due;" TABLES
+    "INSERT INTO route(name) SELECT DISTINCT route FROM job_0;"
+    "INSERT INTO job SELECT j.seq, j.id,"
+    " r.number * 4 + CASE j.priority WHEN 'high' THEN 0 WHEN 'low' THEN 2"
+    " ELSE 1 END,"
+    " j.state, j.due_ms, j.limit_ms, j.settled_ms, j.cost, 0,"
+    " CASE WHEN j.body IS NOT NULL THEN 1 WHEN j.in_file THEN 2 ELSE 0 END,"
+    " j.body_bytes, j.record"
+    " FROM job_0 j JOIN route r ON r.name = j.route ORDER BY j.seq;"
+    "INSERT INTO body SELECT seq, body FROM job_0 WHERE body IS NOT NULL"
+    " ORDER BY seq;"
+    "INSERT INTO key SELECT client, key, id, digest, at_ms, at_ms"
+    " FROM key_0;"
+    "INSERT INTO number SELECT 1, 1,"
+    " coalesce(max(value) FILTER (WHERE name = 'accepted'), 0),"
+    " coalesce(max(value) FILTER (WHERE name = 'delivered'), 0),"
+    " coalesce(max(value) FILTER (WHERE name = 'failed'), 0),"
+    " coalesce(max(value) FILTER (WHERE name = 'expired'), 0),"
+    " coalesce(max(value) FILTER (WHERE name = 'cancelled'), 0),"
+    " coalesce(max(value) FILTER (WHERE name = 'waiting'), 0),"
+    " coalesce(max(value) FILTER (WHERE name = 'held'), 0),"
+    " coalesce(max(value) FILTER (WHERE name = 'bytes'), 0),"
+    " coalesce(max(value) FILTER (WHERE name = 'remembered'), 0),"
+    " coalesce(max(value) FILTER (WHERE name = 'keys'), 0)"
+    " FROM number_0;"
+    "DROP TABLE job_0; DROP TABLE key_0; DROP TABLE number_0;" INDEXES STAMP;
 
 const char *store_schema_step(int version)
 {
-    static const char *const steps[STORE_VERSION] = {FROM_0};
+    static const char *const steps[STORE_VERSION] = {from_0};
     if (version < 0 || version >= STORE_VERSION)
         return NULL;
     return steps[version];
