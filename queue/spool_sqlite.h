@@ -216,6 +216,17 @@ MUST_CHECK enum err_code spool_sqlite_update(struct spool_sqlite *s,
 void spool_sqlite_move(struct spool_stats *n, enum job_state from,
                        enum job_state to, int64_t cost_bytes);
 
+/* The row goes: its key, if it has one, remembers the state. */
+MUST_CHECK enum err_code spool_sqlite_key_outlives(struct spool_sqlite *s,
+                                                   const struct job *job,
+                                                   enum job_state state,
+                                                   struct err *err);
+
+/* It was settled and is not any more: a key past its window goes. */
+MUST_CHECK enum err_code spool_sqlite_key_reopens(struct spool_sqlite *s,
+                                                  const struct job *job,
+                                                  struct err *err);
+
 struct spool_loaded *spool_sqlite_loaded(const struct spool_sqlite *s,
                                          const struct id *id);
 

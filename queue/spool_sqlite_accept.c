@@ -48,7 +48,7 @@ static enum err_code find_key(struct spool_sqlite *s, struct accept *a,
 {
     const struct job *job = a->loaded->job;
     struct store_key key = {.client = job->client, .key = job->key};
-    struct first first = {.state = JOB_DELIVERED};
+    struct first first = {.found = false};
     enum err_code code = store_key_find(s->store, &key, err);
     *taken = false;
     a->new_key = code == ERR_NOT_FOUND;
@@ -57,6 +57,8 @@ static enum err_code find_key(struct spool_sqlite *s, struct accept *a,
     code = store_find(s->store, &key.id, see_first, &first, err);
     if (code != ERR_NONE && code != ERR_NOT_FOUND)
         return code;
+    if (!first.found)
+        first.state = key.state;
     bool is_open = first.found && !job_state_is_settled(first.state);
     *taken = is_open || s->now_ms - key.at_ms < s->limits.key_window_ms;
     if (!*taken)

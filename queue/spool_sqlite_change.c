@@ -77,6 +77,8 @@ static enum err_code delete_row(struct spool_sqlite *s, struct change *c,
     enum err_code code = spool_sqlite_begin(s, err);
     if (code == ERR_NONE)
         code = store_delete(s->store, c->found.row.seq, err);
+    if (code == ERR_NONE)
+        code = spool_sqlite_key_outlives(s, c->found.job, c->before, err);
     s->next_numbers.remembered--;
     return code;
 }
@@ -97,6 +99,9 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
         code = delete_row(s, c, err);
     else if (c->changed)
         code = spool_sqlite_update(s, &c->found, c->before, err);
+    if (code == ERR_NONE && c->changed && job_state_is_settled(c->before) &&
+        !c->deletes)
+        code = spool_sqlite_key_reopens(s, c->found.job, err);
     return code;
 }
 

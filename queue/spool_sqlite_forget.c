@@ -28,6 +28,7 @@ struct old_job {
     int64_t seq;
     struct id id;
     bool has_file;
+    struct spool_found found; /* of a kept key the state is to be kept */
 };
 
 struct bite {
@@ -49,25 +50,46 @@ static bool take_settled(void *ctx, const struct store_row *row,
     if (bite->count == bite->max ||
         ((int64_t)bite->count >= bite->over && bite->s->now_ms < bite->next_ms))
         return false;
-    bite->jobs[bite->count++] =
-        (struct old_job){row->seq, row->id, row->has_body && row->body_in_file};
+    struct old_job *old = &bite->jobs[bite->count++];
+    *old = (struct old_job){.seq = row->seq,
+                            .id = row->id,
+                            .has_file = row->has_body && row->body_in_file};
+    if (bite->s->now_ms - row->settled_ms < bite->s->limits.key_window_ms)
+        (void)spool_found_take(&old->found, row);
     bite->next_ms = SPOOL_NEVER;
     return true;
 }
 
-static enum err_code delete_bite(struct spool_sqlite *s,
-                                 const struct bite *bite, struct err *err)
+static enum err_code delete_old(struct spool_sqlite *s,
+                                const struct old_job *old, struct err *err)
+{
+    enum err_code code = store_delete(s->store, old->seq, err);
+    s->next_numbers.remembered--;
+    if (old->has_file)
+        spool_sqlite_remove_file(s, &old->id);
+    if (code == ERR_NONE && old->found.found)
+        code = spool_sqlite_key_outlives(s, old->found.job,
+                                         old->found.progress.state, err);
+    return code;
+}
+
+static enum err_code delete_bite(struct spool_sqlite *s, struct bite *bite,
+                                 struct err *err)
 {
     enum err_code code = ERR_NONE;
     if (bite->count > 0)
         code = spool_sqlite_begin(s, err);
-    for (size_t i = 0; code == ERR_NONE && i < bite->count; i++) {
-        code = store_delete(s->store, bite->jobs[i].seq, err);
-        s->next_numbers.remembered--;
-        if (bite->jobs[i].has_file)
-            spool_sqlite_remove_file(s, &bite->jobs[i].id);
+    for (size_t i = 0; i < bite->count; i++) {
+        if (code == ERR_NONE)
+            code = delete_old(s, &bite->jobs[i], err);
     }
     return code;
+}
+
+static void fini_bite(struct bite *bite)
+{
+    for (size_t i = 0; i < bite->count; i++)
+        spool_found_fini(&bite->jobs[i].found);
 }
 
 /* Of one kind: the first `over`, and all whose time is over, as may be. */
@@ -86,6 +108,7 @@ static enum err_code forget_kind(struct spool_sqlite *s, bool failed,
                              &bite, err);
         if (code == ERR_NONE)
             code = delete_bite(s, &bite, err);
+        fini_bite(&bite);
         s->forget_max -= bite.count;
     } while (code == ERR_NONE && bite.count == FORGET_BITE);
     s->forget_at_ms[failed] = bite.next_ms;

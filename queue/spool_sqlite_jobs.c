@@ -145,6 +145,48 @@ enum err_code spool_sqlite_update(struct spool_sqlite *s,
     return code;
 }
 
+/* ---- keys ---- */
+
+static enum err_code find_key(struct spool_sqlite *s, const struct job *job,
+                              struct store_key *key, bool *is_its,
+                              struct err *err)
+{
+    *is_its = false;
+    if (job->key == NULL)
+        return ERR_NONE;
+    *key = (struct store_key){.client = job->client, .key = job->key};
+    enum err_code code = store_key_find(s->store, key, err);
+    *is_its =
+        code == ERR_NONE && memcmp(key->id.text, job->id.text, ID_LEN) == 0;
+    return code == ERR_NOT_FOUND ? ERR_NONE : code;
+}
+
+enum err_code spool_sqlite_key_outlives(struct spool_sqlite *s,
+                                        const struct job *job,
+                                        enum job_state state, struct err *err)
+{
+    struct store_key key;
+    bool is_its;
+    enum err_code code = find_key(s, job, &key, &is_its, err);
+    if (code != ERR_NONE || !is_its)
+        return code;
+    key.state = state;
+    return store_key_put(s->store, &key, err);
+}
+
+enum err_code spool_sqlite_key_reopens(struct spool_sqlite *s,
+                                       const struct job *job, struct err *err)
+{
+    struct store_key key;
+    bool is_its;
+    enum err_code code = find_key(s, job, &key, &is_its, err);
+    if (code != ERR_NONE || !is_its ||
+        s->now_ms - key.at_ms < s->limits.key_window_ms)
+        return code;
+    s->next_numbers.keys--;
+    return store_key_delete(s->store, &key, err);
+}
+
 /* ---- what is in memory ---- */
 
 unsigned spool_sqlite_lane_index(const struct spool_sqlite *s,

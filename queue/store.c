@@ -407,12 +407,15 @@ enum err_code store_key_find(struct store *s, struct store_key *key,
         code = err_set(err, ERR_NOT_FOUND, "there is no such key");
     if (code == ERR_NONE) {
         struct str digest = statement_bytes(st, 1);
-        if (digest.len != JOB_DIGEST_LEN ||
+        int64_t state = statement_int(st, 3);
+        if (digest.len != JOB_DIGEST_LEN || state < 0 ||
+            state >= JOB_STATE_COUNT ||
             !id_parse(statement_bytes(st, 0), &key->id))
             code = database_damaged(s->db, "a key cannot be read", err);
         else
             memcpy(key->digest, digest.data, JOB_DIGEST_LEN);
         key->at_ms = statement_int(st, 2);
+        key->state = (enum job_state)state;
     }
     statement_reset(st);
     return code;
@@ -427,6 +430,15 @@ enum err_code store_key_put(struct store *s, const struct store_key *key,
     statement_bind_bytes(
         st, 4, str_of((const char *)key->digest, sizeof(key->digest)));
     statement_bind_int(st, 5, key->at_ms);
+    statement_bind_int(st, 6, (int64_t)key->state);
+    return database_run(s->db, st, err);
+}
+
+enum err_code store_key_delete(struct store *s, const struct store_key *key,
+                               struct err *err)
+{
+    struct statement *st = s->statements[STORE_KEY_DELETE];
+    bind_key(st, key->client, key->key);
     return database_run(s->db, st, err);
 }
 

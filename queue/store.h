@@ -142,13 +142,18 @@ struct store_key {
     struct id id;
     unsigned char digest[JOB_DIGEST_LEN];
     int64_t at_ms;
+    enum job_state state; /* settled: the job's last, its row is not there */
 };
 
-/* ERR_NOT_FOUND. Fills id, digest and at_ms. */
+/* ERR_NOT_FOUND. Fills id, digest, at_ms and state. */
 MUST_CHECK enum err_code store_key_find(struct store *s, struct store_key *key,
                                         struct err *err);
 MUST_CHECK enum err_code
 store_key_put(struct store *s, const struct store_key *key, struct err *err);
+
+MUST_CHECK enum err_code store_key_delete(struct store *s,
+                                          const struct store_key *key,
+                                          struct err *err);
 
 /*
  * Looks at up to limit keys older than before_ms, the oldest first, and

@@ -36,7 +36,8 @@ _Static_assert(JOB_PRIORITY_HIGH == 0 && JOB_PRIORITY_NORMAL == 1 &&
     "CREATE TABLE key("                                                        \
     " client TEXT NOT NULL, key TEXT NOT NULL, id TEXT NOT NULL,"              \
     " digest BLOB NOT NULL, at_ms INTEGER NOT NULL,"                           \
-    " look_ms INTEGER NOT NULL, PRIMARY KEY(client, key)) WITHOUT ROWID;"      \
+    " look_ms INTEGER NOT NULL, state INTEGER NOT NULL,"                       \
+    " PRIMARY KEY(client, key)) WITHOUT ROWID;"                                \
     "CREATE TABLE number("                                                     \
     " one INTEGER PRIMARY KEY CHECK(one = 1),"                                 \
     " closed INTEGER NOT NULL, accepted INTEGER NOT NULL,"                     \
@@ -88,7 +89,7 @@ static const char from_0[] =
     " FROM job_0 j JOIN route r ON r.name = j.route ORDER BY j.seq;"
     "INSERT INTO body SELECT seq, body FROM job_0 WHERE body IS NOT NULL"
     " ORDER BY seq;"
-    "INSERT INTO key SELECT client, key, id, digest, at_ms, at_ms"
+    "INSERT INTO key SELECT client, key, id, digest, at_ms, at_ms, 0"
     " FROM key_0;"
     "INSERT INTO number SELECT 1, 1,"
     " coalesce(max(value) FILTER (WHERE name = 'accepted'), 0),"
@@ -171,11 +172,11 @@ const char *store_schema_statement(enum store_statement statement)
             " AND settled_ms <= ?1 ORDER BY settled_ms",
         [STORE_JOB_EACH] =
             "SELECT " COLUMNS " FROM job j WHERE seq > ?1 ORDER BY seq",
-        [STORE_KEY_FIND] = "SELECT id, digest, at_ms FROM key"
+        [STORE_KEY_FIND] = "SELECT id, digest, at_ms, state FROM key"
                            " WHERE client = ?1 AND key = ?2",
         [STORE_KEY_PUT] =
             "INSERT OR REPLACE INTO key(client, key, id, digest, at_ms,"
-            " look_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?5)",
+            " look_ms, state) VALUES(?1, ?2, ?3, ?4, ?5, ?5, ?6)",
         [STORE_KEY_OLD] =
             "SELECT k.client, k.key, k.look_ms,"
             " j.seq IS NOT NULL AND j.settled_ms IS NULL"

@@ -16,7 +16,8 @@
  * body    the bytes of bodies below SPOOL_BODY_FILE_MIN: apart from job, so
  *         that a change of state does not write the message again.
  * route   names of all routes that jobs ever had.
- * key     idempotency keys. look_ms is when to look whether it can go.
+ * key     idempotency keys. look_ms is when to look whether it can go, state
+ *         the last one of a job that is forgotten, 0 while its row says it.
  * number  one row: the ledger, and whether the spool was closed in order.
  */
 #define STORE_APPLICATION_ID 0x50725370 /* "PrSp" */

@@ -602,7 +602,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_retried_job_does_not_give_way),
         cmocka_unit_test(one_large_job_makes_many_small_bodies_go),
         SPOOL_TEST(a_growing_trail_counts_in_the_bytes),
-        SPOOL_TEST(a_dropped_jobs_key_still_answers),
         SPOOL_TEST(a_list_misses_none_of_the_same_millisecond),
     };
     const struct CMUnitTest tests[] = {
@@ -617,6 +616,7 @@ int main(int argc, char **argv)
         SPOOL_TEST(what_waits_is_cancelled_by_drop),
         SPOOL_TEST(a_settled_job_is_forgotten_by_drop),
         SPOOL_TEST(the_key_stays_with_its_job),
+        SPOOL_TEST(a_dropped_jobs_key_still_answers),
         SPOOL_TEST(a_list_is_in_order_and_in_pages),
         SPOOL_TEST(a_list_begins_where_a_forgotten_job_was),
         SPOOL_TEST(a_filter_that_few_pass_answers_in_parts),
