@@ -11,7 +11,6 @@ from fake_daemon import postrider  # noqa: E402
 from harness import wait_until  # noqa: E402
 from service import Service, mail  # noqa: E402
 
-MEMORY = 'spool = { backend = "memory"; };'
 REFUSED_ONCE = "rcpt:match=bad@*,count=1,reply=550 5.1.1 No such user"
 LATER = "rcpt:match=later@*,reply=450 4.2.1 Mailbox busy"
 LOST_ONCE = "final:count=1,drop"
@@ -24,7 +23,7 @@ class Operations(unittest.TestCase):
         options = []
         for fault in faults:
             options += ["--fault", fault]
-        service = Service(sink=options, retry='first = "1h";', config=MEMORY)
+        service = Service(sink=options, retry='first = "1h";')
         self.addCleanup(service.stop)
         self.service = service
         return service

@@ -116,7 +116,8 @@ class Start(unittest.TestCase):
     def test_the_directory_of_the_socket_is_made(self):
         with tempfile.TemporaryDirectory() as directory:
             made = os.path.join(directory, "run")
-            with Daemon(listening(made) + NO_RELAY, directory) as daemon:
+            with Daemon(listening(made) + NO_RELAY + spool(directory),
+                        directory) as daemon:
                 self.assertEqual(os.stat(made).st_mode & 0o7777, 0o755)
                 with daemon.unix() as client:
                     self.assertTrue(client.ask({"op": "ping"})["ok"])
@@ -157,7 +158,7 @@ class Others(unittest.TestCase):
             os.chmod(directory, 0o755)
             path = os.path.join(directory, "sock")
             config = (f'listen = ( {{ type = "unix"; path = "{path}"; '
-                      'mode = "0666"; } );\n' + NO_RELAY)
+                      'mode = "0666"; } );\n' + NO_RELAY + spool(directory))
             with Daemon(config, directory) as daemon:
                 with daemon.unix() as root:
                     hidden = root.ask(mail())["id"]
