@@ -6,6 +6,8 @@
 #define GROUP_REQUESTS 1024
 #define GROUP_BYTES    (8U << 20)
 
+#define KEPT_REQUESTS 64
+
 /* How often what could not be recorded is tried again. */
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 1000
@@ -267,17 +269,38 @@ static void count_unrecorded(struct spool_sqlite *s,
         s->unrecorded_count += r->then == SPOOL_REQUEST_KEEP;
 }
 
+/*
+ * What could not be recorded, a few at a time: that is enough to see whether
+ * the disk works. All of it goes into *out.
+ */
+static enum err_code run_kept(struct spool_sqlite *s,
+                              struct spool_request_list *out, struct err *err)
+{
+    enum err_code code = ERR_NONE;
+    while (code == ERR_NONE && !STAILQ_EMPTY(&s->unrecorded)) {
+        struct spool_request_list few = STAILQ_HEAD_INITIALIZER(few);
+        struct spool_request *r;
+        for (size_t i = 0;
+             i < KEPT_REQUESTS && (r = STAILQ_FIRST(&s->unrecorded)) != NULL;
+             i++) {
+            STAILQ_REMOVE_HEAD(&s->unrecorded, next);
+            STAILQ_INSERT_TAIL(&few, r, next);
+        }
+        code = run_group(s, &few, err);
+        STAILQ_CONCAT(out, &few);
+    }
+    STAILQ_CONCAT(out, &s->unrecorded);
+    return code;
+}
+
 static void process(struct spool_sqlite *s, struct spool_request_list *group)
 {
     struct spool_request_list all = STAILQ_HEAD_INITIALIZER(all);
     struct err err = {.code = ERR_NONE};
     struct spool_request *r;
-    enum err_code code = ERR_NONE;
     s->now_ms = clock_real_ms(s->clock);
     keep_house(s);
-    STAILQ_CONCAT(&all, &s->unrecorded);
-    if (!STAILQ_EMPTY(&all))
-        code = run_group(s, &all, &err);
+    enum err_code code = run_kept(s, &all, &err);
     if (code != ERR_NONE)
         fail_all(s, group, &err);
     else

@@ -204,6 +204,7 @@ struct job *a_job(struct spooled *s, size_t recipients)
     for (size_t i = 0; i < recipients; i++)
         job->recipients[i] = mem_strdup(STR("to@example.org"));
     job->body = body_from_memory(mem_calloc(1, 100), 100);
+    job->size_bytes = 100;
     return job;
 }
 
