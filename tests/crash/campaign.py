@@ -31,6 +31,8 @@ from checker import Delivery, Evidence, check  # noqa: E402
 from harness import Sink, binary, wait_until  # noqa: E402
 
 CONNECTIONS = 6
+# Jobs of one connection whose settlements are not on disk yet, at most.
+UNSETTLED = 4
 CLIENTS = 8
 SKIPPED = 77
 KILLED = -9
@@ -256,7 +258,7 @@ retry = {{ first = "50ms"; longest = "400ms"; jitter = 0.5; }};
         evidence = Evidence(
             jobs=list(self.load.ledger.jobs.values()),
             deliveries=self.deliveries, lives=self.lives, status=status,
-            ledger=ledger, in_flight_max=CONNECTIONS)
+            ledger=ledger, in_flight_max=CONNECTIONS * UNSETTLED)
         verdict = check(evidence)
         for name, answer in self.load.ledger.refusals:
             verdict.found("refused", f"{name}: {json.dumps(answer)}")
@@ -300,7 +302,8 @@ def report(campaign, verdict, took_s):
           f"{ledger.asked_again} others")
     print(f"deliveries: {len(campaign.deliveries)}, duplicates: "
           f"{verdict.duplicates_by_kill} by a kill (at most "
-          f"{max(per_kill, default=0)} jobs by one, {CONNECTIONS} allowed), "
+          f"{max(per_kill, default=0)} jobs by one, "
+          f"{CONNECTIONS * UNSETTLED} allowed), "
           f"{verdict.by_lost_reply} by answers that the sink kept back")
     if first:
         print(f"start to first accept: median {first[len(first) // 2]:.0f} "
