@@ -151,9 +151,8 @@ MUST_CHECK enum err_code store_key_find(struct store *s, struct store_key *key,
 MUST_CHECK enum err_code
 store_key_put(struct store *s, const struct store_key *key, struct err *err);
 
-MUST_CHECK enum err_code store_key_delete(struct store *s,
-                                          const struct store_key *key,
-                                          struct err *err);
+MUST_CHECK enum err_code
+store_key_delete(struct store *s, const struct store_key *key, struct err *err);
 
 /*
  * Looks at up to limit keys older than before_ms, the oldest first, and
