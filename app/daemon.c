@@ -277,11 +277,16 @@ void daemon_log_ready(const struct daemon *d)
             buf_add_text(&names, "udp:");
         buf_add_text(&names, l->name);
     }
-    log_event(LOG_LEVEL_INFO, "ready", LOG_TEXT("version", POSTRIDER_VERSION),
-              LOG_STR("listen", buf_str(&names)),
-              LOG_TEXT("durable", spool_durability(d->spool)),
-              LOG_INT("relays", d->settings->relay_count),
-              LOG_INT("workers", d->settings->workers.count));
+    const struct log_field fields[] = {
+        LOG_TEXT("version", POSTRIDER_VERSION),
+        LOG_STR("listen", buf_str(&names)),
+        LOG_TEXT("durable", spool_durability(d->spool)),
+        LOG_INT("relays", d->settings->relay_count),
+        LOG_INT("workers", d->settings->workers.count),
+    };
+    /* Whatever the level: who started us waits for it, and for the ports. */
+    log_write(LOG_LEVEL_INFO, "ready", fields,
+              sizeof(fields) / sizeof(fields[0]));
     buf_fini(&names);
 }
 

@@ -107,6 +107,17 @@ static int parse(int argc, char **argv, struct options *options)
     return EX_OK;
 }
 
+/* Each line as an event, before the level is set: at every start. */
+static void log_warnings(struct str text)
+{
+    while (text.len > 0) {
+        size_t end = str_find(text, '\n');
+        log_event(LOG_LEVEL_WARNING, "config.warning",
+                  LOG_STR("text", str_of(text.data, end)));
+        text = str_after(text, end + 1);
+    }
+}
+
 static int load(const struct options *options, struct settings **settings)
 {
     struct buf problems;
@@ -116,7 +127,10 @@ static int load(const struct options *options, struct settings **settings)
     enum err_code code =
         config_load(options->config, settings, &problems, &warnings);
     (void)fprintf(stderr, "%.*s", STR_ARG(buf_str(&problems)));
-    (void)fprintf(stderr, "%.*s", STR_ARG(buf_str(&warnings)));
+    if (code == ERR_NONE && !options->check)
+        log_warnings(buf_str(&warnings));
+    else
+        (void)fprintf(stderr, "%.*s", STR_ARG(buf_str(&warnings)));
     buf_fini(&problems);
     buf_fini(&warnings);
     return code == ERR_NONE ? EX_OK : EX_CONFIG;

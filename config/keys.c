@@ -358,7 +358,9 @@ static const struct key keys[] = {
      .max = 100000,
      .standard = "1024",
      .offset = offsetof(struct draft, settings.limits.connections),
-     .help = "Open connections of applications, at most."},
+     .help = "Open connections of applications, at most. From 4 on, a "
+             "sixteenth (at least one) is kept for Unix sockets, so that "
+             "administration always gets in."},
     {.path = "limits.requests_in_flight",
      .type = KEY_INT,
      .min = 1,

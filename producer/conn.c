@@ -33,6 +33,37 @@ static bool is_blocked(const struct conn *c)
            c->held > 0 || pending(c) + c->parked > CONN_REPLIES_MAX;
 }
 
+static void count_taken(struct conn *c, size_t bytes)
+{
+    if (c->taken_turn != c->set->turn) {
+        c->taken_turn = c->set->turn;
+        c->taken_requests = 0;
+        c->taken_bytes = 0;
+    }
+    c->taken_requests++;
+    c->taken_bytes += bytes;
+}
+
+/* Whether it has had its share of this turn. */
+static bool is_served(const struct conn *c)
+{
+    return c->taken_turn == c->set->turn &&
+           (c->taken_requests >= CONN_TURN_REQUESTS ||
+            c->taken_bytes >= CONN_TURN_BYTES);
+}
+
+static bool may_take(const struct conn *c)
+{
+    return c->phase == CONN_OPEN && !is_blocked(c) && !is_served(c);
+}
+
+/* Only its share keeps it from going on with what was read. */
+static bool waits_for_turn(const struct conn *c)
+{
+    return c->phase == CONN_OPEN && !is_blocked(c) && is_served(c) &&
+           (c->eof || intake_bytes(&c->in).len > 0);
+}
+
 /* ---- phases ---- */
 
 static void forget_request(struct request *r)
@@ -68,6 +99,7 @@ void conn_cut(struct conn *c)
     TAILQ_REMOVE(&c->set->all, c, in_all);
     TAILQ_INSERT_TAIL(&c->set->dead, c, in_all);
     c->set->count--;
+    c->set->served -= !c->surplus;
     metrics_add(c->set->service->options.metrics, METRIC_CONNECTIONS_OPEN, -1);
 }
 
@@ -201,7 +233,7 @@ static void refuse_frame(struct conn *c, enum framing_result result)
 static size_t take_requests(struct conn *c, struct str input)
 {
     size_t taken = 0;
-    while (c->phase == CONN_OPEN && !is_blocked(c)) {
+    while (may_take(c)) {
         struct str frame;
         size_t used;
         enum framing_result result =
@@ -210,6 +242,7 @@ static size_t take_requests(struct conn *c, struct str input)
         if (result == FRAMING_MORE)
             break;
         c->begun_ms = 0;
+        count_taken(c, used);
         if (result == FRAMING_FRAME)
             ops_run(add_request(c), frame);
         else
@@ -225,7 +258,7 @@ static bool take_input(struct conn *c)
     if (c->phase != CONN_OPEN)
         return false;
     intake_taken(&c->in, taken);
-    if (intake_bytes(&c->in).len == 0 || is_blocked(c))
+    if (intake_bytes(&c->in).len == 0 || !may_take(c))
         c->begun_ms = 0;
     else if (c->begun_ms == 0)
         c->begun_ms = now_ms(c);
@@ -357,7 +390,7 @@ static void take_last(struct conn *c)
 static void settle_end(struct conn *c)
 {
     bool idle = STAILQ_EMPTY(&c->requests) && pending(c) == 0;
-    if (c->phase == CONN_OPEN && c->eof && !is_blocked(c)) {
+    if (c->eof && may_take(c)) {
         if (intake_bytes(&c->in).len > 0)
             take_last(c);
         else
@@ -371,14 +404,17 @@ void conn_settle(struct conn *c)
 {
     do
         flush(c);
-    while (c->phase == CONN_OPEN && !c->surplus && !is_blocked(c) &&
-           intake_bytes(&c->in).len > 0 && take_input(c));
+    while (may_take(c) && !c->surplus && intake_bytes(&c->in).len > 0 &&
+           take_input(c));
     if (c->phase != CONN_DEAD)
         settle_end(c);
     if (c->phase == CONN_DEAD)
         return;
+    bool waits = waits_for_turn(c);
+    if (waits)
+        conn_set_mark_next(c->set, c);
     bool reads = c->phase == CONN_LINGERING ||
-                 (c->phase == CONN_OPEN && !c->eof && !is_blocked(c));
+                 (c->phase == CONN_OPEN && !c->eof && !is_blocked(c) && !waits);
     poll_for(&c->readable, &c->reads, reads);
     poll_for(&c->writable, &c->writes, pending(c) > 0);
 }
@@ -456,6 +492,7 @@ void conn_open(struct conn_set *set, int fd,
                           on_writable, c) != 0);
     TAILQ_INSERT_TAIL(&set->all, c, in_all);
     set->count++;
+    set->served += !surplus;
     metrics_add(set->service->options.metrics, METRIC_CONNECTIONS_OPEN, 1);
     poll_for(&c->readable, &c->reads, true);
 }

@@ -34,6 +34,10 @@
  * waits for room, or more than CONN_REPLIES_MAX bytes of replies are not
  * taken, no request is taken and nothing is read.
  *
+ * Fairness. In one turn of the loop at most CONN_TURN_REQUESTS, or requests
+ * of CONN_TURN_BYTES, are taken; what was read beyond them waits for the next
+ * turn, in which all others are served too, and nothing more is read before.
+ *
  * The last line of newline framing may lack its LF when the client ends its
  * side behind it.
  *
@@ -47,6 +51,8 @@
  * not taken only; see intake.h for the bound of all.
  */
 #define CONN_REPLIES_MAX   ((size_t)64 << 10)
+#define CONN_TURN_REQUESTS 64
+#define CONN_TURN_BYTES    ((size_t)64 << 10)
 #define CONN_SLOWEST_BYTES 16384
 #define CONN_LINGER_MS     2000
 
@@ -64,6 +70,7 @@ struct conn {
     TAILQ_ENTRY(conn) in_all; /* or in the list of the dead */
     TAILQ_ENTRY(conn) in_dirty;
     bool dirty;
+    uint64_t dirty_turn; /* the one to settle it in */
     struct conn_set *set;
     int fd;
     enum conn_phase phase;
@@ -80,6 +87,9 @@ struct conn {
 
     struct framing framing;
     struct intake in;
+    uint64_t taken_turn;   /* which the next two are of */
+    size_t taken_requests; /* in this turn */
+    size_t taken_bytes;
     struct request_fifo requests;
     size_t in_flight;
     size_t held;   /* of them waiting for room */

@@ -10,7 +10,11 @@ void conn_set_init(struct conn_set *set, struct service *service,
                    struct event_base *base)
 {
     *set = (struct conn_set){
-        .service = service, .base = base, .linger_ms = CONN_LINGER_MS};
+        .service = service,
+        .base = base,
+        .linger_ms = CONN_LINGER_MS,
+        .turn = 1,
+    };
     intake_pool_init(&set->pool, service->options.limits.frame_bytes);
     TAILQ_INIT(&set->all);
     TAILQ_INIT(&set->dirty);
@@ -45,12 +49,23 @@ static void turn_away(int fd)
     (void)close(fd);
 }
 
+/* Places that a listener's connections may take. */
+static size_t places(const struct conn_set *set,
+                     const struct producer_listener *listener)
+{
+    const size_t max = set->service->options.limits.connections;
+    if (listener->type == PRODUCER_LISTENER_UNIX || max < CONN_SET_RESERVE_MIN)
+        return max;
+    size_t reserve = max / CONN_SET_RESERVE;
+    return max - (reserve > 0 ? reserve : 1);
+}
+
 void conn_set_accept(struct conn_set *set, int fd,
                      const struct producer_listener *listener)
 {
     struct metrics *metrics = set->service->options.metrics;
     const size_t max = set->service->options.limits.connections;
-    bool surplus = set->count >= max;
+    bool surplus = set->served >= places(set, listener);
     metrics_add(
         metrics,
         surplus ? METRIC_CONNECTIONS_REFUSED : METRIC_CONNECTIONS_ACCEPTED, 1);
@@ -58,31 +73,51 @@ void conn_set_accept(struct conn_set *set, int fd,
     if (surplus && !set->full)
         log_event(LOG_LEVEL_WARNING, "connections.full",
                   LOG_TEXT("listener", listener->name),
-                  LOG_INT("connections", set->count));
-    set->full = surplus;
-    if (set->count >= max + CONN_SET_SURPLUS)
+                  LOG_INT("connections", set->served));
+    if (surplus || listener->type != PRODUCER_LISTENER_UNIX)
+        set->full = surplus;
+    if (surplus && set->count >= max + CONN_SET_SURPLUS)
         turn_away(fd);
     else
         conn_open(set, fd, listener, surplus);
 }
 
-void conn_set_mark(struct conn_set *set, struct conn *c)
+static void mark(struct conn_set *set, struct conn *c, uint64_t turn)
 {
     if (c->dirty || c->phase == CONN_DEAD)
         return;
     c->dirty = true;
+    c->dirty_turn = turn;
     TAILQ_INSERT_TAIL(&set->dirty, c, in_dirty);
+}
+
+void conn_set_mark(struct conn_set *set, struct conn *c)
+{
+    mark(set, c, set->turn);
+}
+
+void conn_set_mark_next(struct conn_set *set, struct conn *c)
+{
+    mark(set, c, set->turn + 1);
 }
 
 void conn_set_turn(struct conn_set *set)
 {
     struct conn *c;
-    while ((c = TAILQ_FIRST(&set->dirty)) != NULL) {
+    /* Who is marked behind one of the next turn has to wait for it too. */
+    while ((c = TAILQ_FIRST(&set->dirty)) != NULL &&
+           c->dirty_turn <= set->turn) {
         TAILQ_REMOVE(&set->dirty, c, in_dirty);
         c->dirty = false;
         conn_settle(c);
     }
     free_dead(set);
+    set->turn++;
+}
+
+bool conn_set_has_more(const struct conn_set *set)
+{
+    return !TAILQ_EMPTY(&set->dirty);
 }
 
 void conn_set_enforce_budget(struct conn_set *set)

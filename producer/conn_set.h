@@ -14,9 +14,13 @@
  *
  * Up to limits.connections are served; CONN_SET_SURPLUS more are kept for a
  * moment to be told rate_limited in their own framing; what comes beyond is
- * told so in newline framing and closed at once.
+ * told so in newline framing and closed at once. From CONN_SET_RESERVE_MIN on,
+ * one of CONN_SET_RESERVE places is for Unix sockets only: who administrates
+ * must get in when others have taken all they can get.
  */
-#define CONN_SET_SURPLUS 32
+#define CONN_SET_RESERVE     16
+#define CONN_SET_RESERVE_MIN 4
+#define CONN_SET_SURPLUS     32
 
 TAILQ_HEAD(conn_list, conn);
 
@@ -25,10 +29,12 @@ struct conn_set {
     struct event_base *base;
     struct intake_pool pool;
     struct conn_list all;
-    struct conn_list dirty; /* to be settled at the end of the turn */
+    struct conn_list dirty; /* to be settled at the end of a turn */
+    uint64_t turn;
     struct conn_list dead;
     size_t count;
-    bool full; /* the last one that came was surplus */
+    size_t served; /* of them, those that are not surplus */
+    bool full;     /* one was surplus, and since then there was no place */
     int64_t linger_ms;
 };
 
@@ -45,7 +51,14 @@ void conn_set_accept(struct conn_set *set, int fd,
 /* At the end of each turn: settles what changed and frees what is closed. */
 void conn_set_turn(struct conn_set *set);
 
+/* Some have to go on at once: the next turn must not wait for events. */
+bool conn_set_has_more(const struct conn_set *set);
+
+/* To be settled at the end of this turn. */
 void conn_set_mark(struct conn_set *set, struct conn *c);
+
+/* To be settled at the end of the next one. */
+void conn_set_mark_next(struct conn_set *set, struct conn *c);
 
 /* Sends away who is over the budget of large requests. */
 void conn_set_enforce_budget(struct conn_set *set);

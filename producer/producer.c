@@ -161,7 +161,10 @@ static void run(void *arg)
         if (p->ending && !heap_has(&stop.item))
             timers_set(&p->service.timers, &stop, p->stop_until_ms);
         arm_tick(p);
-        PANIC_IF(event_base_loop(p->base, EVLOOP_ONCE) < 0);
+        int flags = EVLOOP_ONCE;
+        if (conn_set_has_more(&p->conns))
+            flags |= EVLOOP_NONBLOCK;
+        PANIC_IF(event_base_loop(p->base, flags) < 0);
         turn(p);
     }
     timers_cancel(&p->service.timers, &stop);

@@ -4,11 +4,11 @@
 packages_build=(
     cmake gcc libc6-dev ninja-build pkg-config
     libconfig-dev libcurl4-openssl-dev libevent-dev libsqlite3-dev libssl-dev
-    libyajl-dev python3 ca-certificates)
+    libyajl-dev python3 ca-certificates netcat-openbsd)
 
 packages_test=(
     clang clang-format libclang-rt-14-dev libcmocka-dev libgmime-3.0-dev
-    netcat-openbsd openssl python3-aiosmtpd)
+    openssl python3-aiosmtpd)
 
 # need_packages NAME...: by apt, with sudo if we are not root.
 need_packages() {

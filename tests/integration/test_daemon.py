@@ -356,6 +356,24 @@ class Log(unittest.TestCase):
                       service.daemon.written["stderr"] if f"job={job}" in line]
             self.assertEqual(events, ["job.accepted", "job.delivered"])
 
+    def test_ready_and_warnings_of_the_configuration_come_at_any_level(self):
+        config = ('log = { level = "error"; };\n'
+                  'relays = ( { name = "r"; url = "smtps://127.0.0.1:1"; '
+                  'verify = false; } );\n')
+        with tempfile.TemporaryDirectory() as directory:
+            text = listening(directory) + config
+            with Daemon(text, directory) as daemon:
+                self.assertIn(" info event=ready ", daemon.ready_line)
+                warnings = daemon.written["stderr"][:-1]
+            line = text[:text.index("relays")].count("\n") + 1
+            self.assertEqual(len(warnings), 1)
+            self.assertRegex(warnings[0], r'^\S+ warning event=config\.warning '
+                             rf'text="{re.escape(daemon.path)}:{line}: .*\br\b')
+        done = run("--check", config='listen = ( { type = "tcp"; port '
+                   '= 0; } );\n' + config)
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, r"(?m)^\S+:\d+: .*\br\b")
+
 
 class End(unittest.TestCase):
     def test_sigterm_loses_nothing_that_was_accepted(self):

@@ -29,6 +29,14 @@ class Readme(unittest.TestCase):
                 self.assertNotIn("Error", done.stderr)
                 self.assertIn("'ok': True", done.stdout)
 
+    def test_what_the_shell_blocks_need_is_installed_for_a_build(self):
+        packages = (README.parent / "scripts/packages.sh").read_text(
+            encoding="utf-8")
+        build = re.search(r"packages_build=\((.*?)\)", packages,
+                          re.DOTALL).group(1).split()
+        self.assertIn("nc ", README.read_text(encoding="utf-8"))
+        self.assertIn("netcat-openbsd", build)
+
 
 if __name__ == "__main__":
     unittest.main()

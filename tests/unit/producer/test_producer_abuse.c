@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -330,6 +331,41 @@ static void those_beyond_the_surplus_are_told_too(void **state)
     office_close(&o);
 }
 
+static void a_place_is_kept_for_unix_sockets(void **state)
+{
+    enum { COUNT = 4 + 2 * CONN_SET_SURPLUS };
+    struct office o;
+    struct caller tcp[COUNT];
+    struct caller c;
+    struct caller extra;
+    struct producer_limits limits = office_limits();
+    (void)state;
+    limits.connections = 4;
+    office_open(&o, &limits, 100);
+    for (int i = 0; i < 3; i++) {
+        caller_tcp(&tcp[i], &o);
+        caller_say(&tcp[i], "{\"op\":\"ping\"}\n");
+        caller_expect(&tcp[i], "\"ok\":true");
+    }
+    caller_tcp(&extra, &o);
+    caller_say(&extra, "{\"op\":\"ping\"}\n");
+    caller_expect(&extra, "\"error\":\"rate_limited\"");
+    caller_close(&extra);
+    /* Nor do those help who wait to be told so, and more. */
+    for (int i = 3; i < COUNT; i++)
+        caller_tcp(&tcp[i], &o);
+    caller_unix(&c, &o);
+    caller_say(&c, "{\"op\":\"ping\"}\n");
+    caller_expect(&c, "\"ok\":true");
+    caller_unix(&extra, &o);
+    caller_expect(&extra, "\"error\":\"rate_limited\"");
+    caller_close(&extra);
+    caller_close(&c);
+    for (int i = 0; i < COUNT; i++)
+        caller_close(&tcp[i]);
+    office_close(&o);
+}
+
 static void requests_in_flight_are_bounded(void **state)
 {
     struct office o;
@@ -354,6 +390,63 @@ static void requests_in_flight_are_bounded(void **state)
         caller_expect(&c, "\"state\":\"delivered\"");
     caller_close(&c);
     office_close(&o);
+}
+
+/* All have asked before the producer runs, the modest one last. */
+static void who_asks_much_does_not_make_the_others_wait(void **state)
+{
+    enum { BUSY = 8, EACH = 3000 };
+    struct office o;
+    struct caller busy[BUSY];
+    struct caller modest;
+    struct buf all;
+    (void)state;
+    buf_init(&all, 1 << 20);
+    for (int i = 0; i < EACH; i++)
+        buf_add_text(&all, "{\"op\":\"ping\"}\n");
+    office_prepare(&o, NULL, 100);
+    for (int i = 0; i < BUSY; i++) {
+        caller_tcp(&busy[i], &o);
+        caller_say_bytes(&busy[i], all.data, all.len);
+    }
+    caller_tcp(&modest, &o);
+    caller_say(&modest, "{\"op\":\"stats\"}\n");
+    office_start(&o);
+    const char *found = strstr(caller_hear(&modest), "\"requests\":");
+    assert_non_null(found);
+    long before = strtol(found + strlen("\"requests\":"), NULL, 10);
+    /* Two rounds, in case that it was not seen in the first. */
+    assert_true(before <= 2 * BUSY * CONN_TURN_REQUESTS + 1);
+    caller_close(&modest);
+    for (int i = 0; i < BUSY; i++) {
+        for (int k = 0; k < EACH; k++)
+            caller_expect(&busy[i], "\"ok\":true");
+        caller_close(&busy[i]);
+    }
+    buf_fini(&all);
+    office_close(&o);
+}
+
+/* What is left over for another turn is not lost at the end of the stream. */
+static void all_that_came_before_the_end_is_answered(void **state)
+{
+    enum { COUNT = 5 * CONN_TURN_REQUESTS };
+    struct office o;
+    struct caller c;
+    (void)state;
+    for (int extra = 0; extra < 2; extra++) {
+        office_prepare(&o, NULL, 100);
+        caller_tcp(&c, &o);
+        for (int i = 0; i < COUNT + extra; i++)
+            caller_say(&c, "{\"op\":\"ping\"}\n");
+        caller_finish(&c);
+        office_start(&o);
+        for (int i = 0; i < COUNT + extra; i++)
+            caller_expect(&c, "\"ok\":true");
+        caller_expect_clean_end(&c);
+        caller_close(&c);
+        office_close(&o);
+    }
 }
 
 static void who_goes_while_waiting_leaves_nothing(void **state)
@@ -554,7 +647,10 @@ int main(void)
         cmocka_unit_test(who_takes_no_replies_is_cut),
         cmocka_unit_test(connections_are_bounded),
         cmocka_unit_test(those_beyond_the_surplus_are_told_too),
+        cmocka_unit_test(a_place_is_kept_for_unix_sockets),
         cmocka_unit_test(requests_in_flight_are_bounded),
+        cmocka_unit_test(who_asks_much_does_not_make_the_others_wait),
+        cmocka_unit_test(all_that_came_before_the_end_is_answered),
         cmocka_unit_test(who_goes_while_waiting_leaves_nothing),
         cmocka_unit_test(who_goes_while_a_job_is_not_settled_is_forgotten),
         cmocka_unit_test(a_full_spool_stops_the_stream_until_there_is_room),
