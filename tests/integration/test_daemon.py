@@ -361,7 +361,7 @@ class Log(unittest.TestCase):
                   'relays = ( { name = "r"; url = "smtps://127.0.0.1:1"; '
                   'verify = false; } );\n')
         with tempfile.TemporaryDirectory() as directory:
-            text = listening(directory) + config
+            text = listening(directory) + spool(directory) + config
             with Daemon(text, directory) as daemon:
                 self.assertIn(" info event=ready ", daemon.ready_line)
                 warnings = daemon.written["stderr"][:-1]
