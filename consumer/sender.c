@@ -1,5 +1,7 @@
 #include "consumer/sender.h"
 
+#include <stdatomic.h>
+
 #include "consumer/report.h"
 #include "consumer/settle.h"
 #include "core/log.h"
@@ -9,14 +11,31 @@
 /* A disk that failed is not asked again at once. */
 #define MARK_PAUSE_MS 1000
 
+/* What comes back through env->marks. */
+struct sender_answer {
+    struct mailbox_item item;
+    bool is_record; /* of a sender_record, else of a sender_mark */
+};
+
 /* One spool_mark() under way; its own, because the session may end first. */
 struct sender_mark {
-    struct mailbox_item item;
+    struct sender_answer answer;
     struct sender_env *env;
     const char *relay;
     struct sender *sender; /* NULL: gone */
     struct claim *claim;
     struct err err;
+};
+
+enum record_state { RECORD_ASKED, RECORD_ANSWERED, RECORD_AWAITED };
+
+/* One settlement under way. */
+struct sender_record {
+    struct sender_answer answer;
+    TAILQ_ENTRY(sender_record) next;
+    struct sender_env *env;
+    struct sender *sender; /* NULL: gone */
+    atomic_int state;
 };
 
 static const char *state_name(enum sender_state state)
@@ -30,6 +49,8 @@ static const char *state_name(enum sender_state state)
         return "marking";
     case SENDER_BUSY:
         return "busy";
+    case SENDER_SETTLING:
+        return "settling";
     case SENDER_ENDING:
         return "ending";
     }
@@ -49,9 +70,35 @@ static void set_state(struct sender *x, enum sender_state state)
 
 /* ---- settling ---- */
 
+/* On any thread. A memory spool has answered before anybody waits. */
+static void on_recorded(void *ctx)
+{
+    struct sender_record *r = ctx;
+    if (atomic_exchange(&r->state, RECORD_ANSWERED) == RECORD_AWAITED)
+        mailbox_post(&r->env->marks, &r->answer.item);
+}
+
+/* The spool's answer is awaited, unless it was there already. */
+static void await_record(struct sender *x, struct sender_record *r)
+{
+    if (atomic_exchange(&r->state, RECORD_AWAITED) == RECORD_ANSWERED) {
+        mem_free(r);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&x->unsettled, r, next);
+    x->unsettled_count++;
+    x->env->marking++;
+}
+
 static void record(struct sender *x, const struct settle_plan *plan,
                    int64_t now_ms)
 {
+    struct sender_record *r;
+    MEM_NEW(r);
+    r->answer.is_record = true;
+    r->env = x->env;
+    r->sender = x;
+    atomic_init(&r->state, RECORD_ASKED);
     struct settlement settlement = {
         .relay = str_from(x->relay->smtp.name),
         .at_ms = now_ms,
@@ -60,7 +107,8 @@ static void record(struct sender *x, const struct settle_plan *plan,
     };
     settlement.recipients = attempt_decided(&x->attempt, &settlement.count);
     relay_state_count(x->env->states, x->relay_index, x->attempt.counts);
-    report_settle(x->env->spool, x->claim, &settlement);
+    report_settle(x->env->spool, x->claim, &settlement, on_recorded, r);
+    await_record(x, r);
 }
 
 /* note: why recipients are untried, if any is. */
@@ -104,7 +152,7 @@ static void settle_unsent(struct sender *x, struct claim *claim,
                     ? STR("expires_at passed before it could be sent")
                     : STR("given up before it could be sent"),
     };
-    report_settle(x->env->spool, claim, &settlement);
+    report_settle(x->env->spool, claim, &settlement, NULL, NULL);
 }
 
 /* ---- the job ---- */
@@ -126,6 +174,18 @@ bool sender_takes(const struct sender *x)
     return x->state == SENDER_IDLE && smtp_session_takes_mail(x->session);
 }
 
+static void become_idle(struct sender *x)
+{
+    set_state(x, SENDER_IDLE);
+    x->idle_since_ms = clock_mono_ms(x->env->clock);
+    x->events->idle(x->ctx, x);
+}
+
+static bool has_to_wait(const struct sender *x)
+{
+    return x->unsettled_count >= SENDER_UNSETTLED_MAX;
+}
+
 /* False: nothing was to be sent, and the claim is settled. */
 static bool begin(struct sender *x, struct claim *claim)
 {
@@ -138,7 +198,10 @@ static bool begin(struct sender *x, struct claim *claim)
         return true;
     }
     settle(x, STR(""));
-    return false;
+    if (!has_to_wait(x))
+        return false;
+    set_state(x, SENDER_SETTLING);
+    return true;
 }
 
 /* On any thread. */
@@ -146,7 +209,7 @@ static void on_marked(void *ctx, const struct err *err)
 {
     struct sender_mark *mark = ctx;
     mark->err = *err;
-    mailbox_post(&mark->env->marks, &mark->item);
+    mailbox_post(&mark->env->marks, &mark->answer.item);
 }
 
 static void start_mark(struct sender *x, struct claim *claim)
@@ -182,14 +245,7 @@ bool sender_carry(struct sender *x, struct claim *claim)
     return true;
 }
 
-/* ---- the session's events ---- */
-
-static void become_idle(struct sender *x)
-{
-    set_state(x, SENDER_IDLE);
-    x->idle_since_ms = clock_mono_ms(x->env->clock);
-    x->events->idle(x->ctx, x);
-}
+/* ---- the spool's answers ---- */
 
 static void take_mark(struct sender_mark *mark)
 {
@@ -212,6 +268,19 @@ static void take_mark(struct sender_mark *mark)
     mem_free(mark);
 }
 
+static void take_record(struct sender_record *r)
+{
+    struct sender *x = r->sender;
+    r->env->marking--;
+    if (x != NULL) {
+        TAILQ_REMOVE(&x->unsettled, r, next);
+        x->unsettled_count--;
+        if (x->state == SENDER_SETTLING)
+            become_idle(x);
+    }
+    mem_free(r);
+}
+
 void sender_take_marks(struct sender_env *env)
 {
     struct mailbox_list list;
@@ -220,9 +289,16 @@ void sender_take_marks(struct sender_env *env)
     while (!STAILQ_EMPTY(&list)) {
         struct mailbox_item *item = STAILQ_FIRST(&list);
         STAILQ_REMOVE_HEAD(&list, next);
-        take_mark(CONTAINER_OF(item, struct sender_mark, item));
+        struct sender_answer *answer =
+            CONTAINER_OF(item, struct sender_answer, item);
+        if (answer->is_record)
+            take_record(CONTAINER_OF(answer, struct sender_record, answer));
+        else
+            take_mark(CONTAINER_OF(answer, struct sender_mark, answer));
     }
 }
+
+/* ---- the session's events ---- */
 
 static void on_ready(void *ctx, struct smtp_session *session)
 {
@@ -255,10 +331,12 @@ static void on_result(void *ctx, struct smtp_session *session,
         return;
     }
     settle(x, STR(""));
-    if (takes && x->state == SENDER_BUSY)
-        become_idle(x);
-    else
+    if (!takes || x->state != SENDER_BUSY)
         set_state(x, SENDER_ENDING);
+    else if (has_to_wait(x))
+        set_state(x, SENDER_SETTLING);
+    else
+        become_idle(x);
 }
 
 /*
@@ -310,6 +388,9 @@ static void on_closed(void *ctx, struct smtp_session *session,
     }
     if (x->mark != NULL)
         x->mark->sender = NULL;
+    struct sender_record *r;
+    TAILQ_FOREACH (r, &x->unsettled, next)
+        r->sender = NULL;
     x->events->gone(x->ctx, x);
     attempt_fini(&x->attempt);
     mem_free(x);
@@ -336,6 +417,7 @@ enum err_code sender_open(struct sender **out,
     x->ctx = options->ctx;
     x->pass = *pass;
     x->state = SENDER_CONNECTING;
+    TAILQ_INIT(&x->unsettled);
     attempt_init(&x->attempt);
     enum err_code code = smtp_session_open(&x->session, x->env->engine,
                                            &x->relay->smtp, &session_events, x);

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "core/mem.h"
 #include "core/thread.h"
 #include "queue/spool_backend.h"
 #include "tests/unit/consumer/rig.h"
@@ -14,13 +15,25 @@
  * recorded that it will. The memory spool, but its answer to spool_mark() is
  * given by the test.
  */
+#define HELD_MAX 16
+
+struct held_settlement {
+    spool_settle_fn fn;
+    void *ctx;
+    struct spool_settled settled;
+};
+
 struct desk {
     struct rig rig;
     struct spool_ops ops;
+    const struct spool_ops *inner;
     struct mutex lock; /* guards all below */
     spool_mark_fn fn;  /* NULL: nobody asked */
     void *ctx;
     unsigned asked;
+    bool holds; /* answers to spool_settle() */
+    struct held_settlement held[HELD_MAX];
+    unsigned held_count;
 };
 
 static struct desk *the_desk; /* spool_ops have no place for it */
@@ -35,6 +48,36 @@ static void mark(struct spool *spool, struct claim *claim, spool_mark_fn fn,
     the_desk->ctx = ctx;
     the_desk->asked++;
     mutex_unlock(&the_desk->lock);
+}
+
+struct settling {
+    spool_settle_fn fn;
+    void *ctx;
+};
+
+static void on_settled(void *ctx, const struct spool_settled *settled)
+{
+    struct settling *s = ctx;
+    mutex_lock(&the_desk->lock);
+    bool held = the_desk->holds && the_desk->held_count < HELD_MAX;
+    if (held)
+        the_desk->held[the_desk->held_count++] =
+            (struct held_settlement){s->fn, s->ctx, *settled};
+    mutex_unlock(&the_desk->lock);
+    if (!held)
+        s->fn(s->ctx, settled);
+    mem_free(s);
+}
+
+static void settle(struct spool *spool, struct claim *claim,
+                   const struct settlement *settlement, spool_settle_fn fn,
+                   void *ctx)
+{
+    struct settling *s;
+    MEM_NEW(s);
+    s->fn = fn;
+    s->ctx = ctx;
+    the_desk->inner->settle(spool, claim, settlement, on_settled, s);
 }
 
 static bool is_asked(void *ctx)
@@ -59,18 +102,26 @@ static void answer(struct desk *d, enum err_code code)
     fn(d->ctx, &err);
 }
 
-static struct id open_with_held_job(struct desk *d)
+static void open_desk(struct desk *d, size_t connections)
 {
-    struct rig_job held = {.on_unknown = JOB_ON_UNKNOWN_HOLD};
     *d = (struct desk){.asked = 0};
     the_desk = d;
     mutex_init(&d->lock);
     rig_init(&d->rig, 1);
+    d->rig.relays[0].connections = connections;
     rig_open(&d->rig);
-    d->ops = *d->rig.spool->ops;
+    d->inner = d->rig.spool->ops;
+    d->ops = *d->inner;
     d->ops.mark = mark;
+    d->ops.settle = settle;
     d->rig.spool->ops = &d->ops;
     rig_start(&d->rig);
+}
+
+static struct id open_with_held_job(struct desk *d)
+{
+    struct rig_job held = {.on_unknown = JOB_ON_UNKNOWN_HOLD};
+    open_desk(d, 4);
     struct id id = rig_put(&d->rig, &held);
     rig_wait("the question", is_asked, d);
     return id;
@@ -139,12 +190,57 @@ static void a_stop_waits_for_the_answer_and_gives_the_job_back(void **state)
     leave(&d);
 }
 
+static bool held_enough(void *ctx)
+{
+    struct desk *d = ctx;
+    mutex_lock(&d->lock);
+    bool enough = d->held_count >= 4;
+    mutex_unlock(&d->lock);
+    return enough;
+}
+
+static void answer_held(struct desk *d, bool hold_more)
+{
+    mutex_lock(&d->lock);
+    unsigned count = d->held_count;
+    d->held_count = 0;
+    d->holds = hold_more;
+    mutex_unlock(&d->lock);
+    for (unsigned i = 0; i < count; i++)
+        d->held[i].fn(d->held[i].ctx, &d->held[i].settled);
+}
+
+/* A crash would send those again: their number is bounded. */
+static void a_session_waits_for_the_disk_after_four_mails(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct rig_job job = {0};
+    struct id last;
+    open_desk(&d, 1);
+    d.holds = true;
+    for (unsigned i = 0; i < 9; i++)
+        last = rig_put(&d.rig, &job);
+    rig_wait("four settlements", held_enough, &d);
+    /* The relay has answered four mails, and no fifth comes to it. */
+    assert_int_equal(mini_relay_mails(d.rig.mini[0]), 4);
+    struct spool_status *status = rig_find(&d.rig, &last);
+    assert_int_equal(status->state, JOB_QUEUED);
+    spool_status_destroy(status);
+    assert_int_equal(mini_relay_mails(d.rig.mini[0]), 4);
+    answer_held(&d, false);
+    rig_wait_state(&d.rig, &last, JOB_DELIVERED);
+    assert_int_equal(mini_relay_mails(d.rig.mini[0]), 9);
+    leave(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_sent_before_the_mark_is_recorded),
         cmocka_unit_test(what_cannot_be_recorded_waits_and_costs_no_attempt),
         cmocka_unit_test(a_stop_waits_for_the_answer_and_gives_the_job_back),
+        cmocka_unit_test(a_session_waits_for_the_disk_after_four_mails),
     };
     return cmocka_run_group_tests(tests, rig_setup, rig_teardown);
 }
