@@ -7,6 +7,13 @@
 #define RECORD_MAX (256U << 20)
 #define BODIES_DIR ".bodies"
 
+/*
+ * What is in windows, all lanes together, and in one: enough that what was just
+ * accepted need not be read back.
+ */
+#define WINDOW_BYTES (8 << 20)
+#define WINDOW_JOBS  1024
+
 /* Jobs that were interrupted and are taken up in one go at the start. */
 #define MARKED_BITE 64
 
@@ -178,6 +185,8 @@ static struct spool_sqlite *make(const struct spool_options *options,
     s->disk = *disk;
     s->clock = options->clock;
     s->limits = *options;
+    s->window_bytes_max = WINDOW_BYTES;
+    s->window_jobs_max = WINDOW_JOBS;
     make_lanes(s, options);
     mutex_init(&s->lock);
     cond_init(&s->work);

@@ -116,7 +116,9 @@ struct spool_sqlite {
     int64_t now_ms;
     int64_t active;
     size_t claims_out;
-    int64_t window_bytes;
+    int64_t window_bytes;     /* in all windows together */
+    int64_t window_bytes_max; /* tests make them small */
+    size_t window_jobs_max;   /* in each */
     bool in_transaction;
     bool keeps_house;        /* this group does */
     size_t forget_max;       /* how many may go with this group */

@@ -4,13 +4,6 @@
 #include "queue/codec.h"
 #include "queue/spool_sqlite.h"
 
-/*
- * What is in windows, all lanes together, and in one: enough that what was just
- * accepted need not be read back.
- */
-#define WINDOW_BYTES (8 << 20)
-#define WINDOW_JOBS  1024
-
 /* ---- rows ---- */
 
 bool spool_found_take(struct spool_found *found, const struct store_row *row)
@@ -249,8 +242,8 @@ void spool_sqlite_wait(struct spool_sqlite *s, struct spool_loaded *loaded)
     }
     spool_window_insert(window, loaded);
     s->window_bytes += spool_loaded_bytes(loaded);
-    while (window->count > WINDOW_JOBS ||
-           (s->window_bytes > WINDOW_BYTES && window->count > 0))
+    while (window->count > s->window_jobs_max ||
+           (s->window_bytes > s->window_bytes_max && window->count > 0))
         evict(s, window);
 }
 

@@ -144,7 +144,7 @@ const char *store_schema_statement(enum store_statement statement)
         [STORE_JOB_FIND] = "SELECT " COLUMNS " FROM job j WHERE id = ?1",
         /* Two each: SQLite does not seek to a rowid behind an inequality. */
         [STORE_JOB_DUE_THEN] =
-            DUE " AND j.due_ms = ?2 AND j.seq > ?3 AND j.due_ms <= ?4"
+            DUE " AND j.due_ms = ?2 AND j.seq > ?3 AND ?2 <= ?4"
                 " ORDER BY j.seq",
         [STORE_JOB_DUE_AFTER] =
             DUE " AND j.due_ms > ?2 AND j.due_ms <= ?4"

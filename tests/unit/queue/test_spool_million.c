@@ -64,27 +64,29 @@ static void on_accepted(void *ctx, const struct spool_accepted *accepted)
     mutex_unlock(&crowd->lock);
 }
 
-static struct job *small_job(struct spooled *s, size_t number)
+static struct job *small_job(struct spooled *s, int64_t number)
 {
     struct job *job = a_job(s, 1);
+    /* The clock stands still, but ids are in the order of time. */
+    id_new(&job->id, START_MS + number / 20);
     body_unref(job->body);
     job->body = body_from_memory(mem_calloc(1, BODY_BYTES), BODY_BYTES);
     job->size_bytes = BODY_BYTES;
     /* Every fourth has its time later, in no order. */
     if (number % 4 == 0)
-        job->send_at_ms = START_MS + 1 + (int64_t)(number * 7919 % 100000);
+        job->send_at_ms = START_MS + 1 + number * 7919 % 100000;
     return job;
 }
 
-/* Returns jobs a second. */
-static int64_t fill(struct spooled *s, size_t count)
+/* Returns jobs a second. numbers goes on from one call to the next. */
+static int64_t fill(struct spooled *s, size_t count, int64_t *numbers)
 {
     struct crowd crowd = {.in_flight = 0};
     int64_t start_ms = mono_ms();
     mutex_init(&crowd.lock);
     cond_init(&crowd.cond);
     for (size_t i = 0; i < count; i++) {
-        struct job *job = small_job(s, i);
+        struct job *job = small_job(s, (*numbers)++);
         mutex_lock(&crowd.lock);
         while (crowd.in_flight >= IN_FLIGHT)
             cond_wait(&crowd.cond, &crowd.lock);
@@ -167,12 +169,13 @@ static void memory_is_small(const char *when)
 static void a_million_jobs_wait(void **state)
 {
     struct spooled s;
+    int64_t numbers = 0;
     (void)state;
     spooled_open(&s, room);
-    int64_t first = fill(&s, DELIVER);
+    int64_t first = fill(&s, DELIVER, &numbers);
     print_message("into an empty spool: %lld jobs/s\n", (long long)first);
-    int64_t all = fill(&s, MILLION - 2 * DELIVER);
-    int64_t last = fill(&s, DELIVER);
+    int64_t all = fill(&s, MILLION - 2 * DELIVER, &numbers);
+    int64_t last = fill(&s, DELIVER, &numbers);
     print_message("up to a million: %lld jobs/s, the last %lld jobs/s\n",
                   (long long)all, (long long)last);
     memory_is_small("a million wait");

@@ -10,6 +10,7 @@
 
 #include "core/mem.h"
 #include "core/random.h"
+#include "queue/spool_sqlite.h"
 #include "tests/unit/queue/spools.h"
 
 /*
@@ -57,6 +58,7 @@ struct model {
     size_t count;
     int64_t places;
     int64_t settled;
+    bool narrow;
 };
 
 static int64_t now(struct model *m)
@@ -488,6 +490,32 @@ static void list_all(struct model *m)
                       (filter.states & (1U << shown_state(&m->jobs[at])))));
 }
 
+/* Most of what waits is to be read from the disk, every other time. */
+static void narrow(struct model *m)
+{
+    if (spools_are_durable() && m->narrow)
+        spool_sqlite_of(m->s.spool)->window_jobs_max = 2;
+}
+
+/* As after a restart: all claims are back, and nobody watches. */
+static void reopen(struct model *m)
+{
+    if (!spools_are_durable() || below(m, 20) > 0)
+        return;
+    for (size_t i = 0; i < m->count; i++) {
+        struct modelled *j = &m->jobs[i];
+        if (j->watching)
+            assert_true(spool_unwatch(m->s.spool, &j->watch));
+        if (j->claim != NULL)
+            spool_release(m->s.spool, j->claim, 0, STR(""));
+        j->watching = false;
+        j->claimed = false;
+        j->claim = NULL;
+    }
+    spooled_reopen(&m->s);
+    narrow(m);
+}
+
 static void tick(struct model *m)
 {
     spooled_tick(&m->s, (int64_t)below(m, 40));
@@ -549,9 +577,12 @@ static void walk(uint64_t seed)
         claim_one,  start_one,   settle_one, settle_one,  release_one,
         cancel_one, cancel_held, watch_one,  expire_some, tick,
         tick,       retry_one,   retry_one,  drop_one,    list_all,
+        reopen,
     };
     struct model m = {.count = 0};
     spooled_open(&m.s, limits);
+    m.narrow = seed % 2 == 0;
+    narrow(&m);
     random_init(&m.random, seed);
     m.jobs = mem_calloc(STEPS, sizeof(*m.jobs));
     for (unsigned i = 0; i < STEPS; i++) {
