@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "app/doors.h"
+#include "app/lost_jobs.h"
 #include "consumer/pool.h"
 #include "core/buf.h"
 #include "core/clock.h"
@@ -18,9 +19,7 @@
 #include "queue/spool.h"
 #include "smtp/session.h"
 
-/* Jobs in memory are gone with us: after so long without any, none is due. */
-#define QUIET_MS 250
-#define STEP_MS  20
+#define STEP_MS 20
 
 struct daemon {
     const struct settings *settings;
@@ -65,18 +64,22 @@ static struct smtp_relay smtp_relay_of(const struct settings_relay *relay,
 static enum err_code create_spool(struct daemon *d, struct err *err)
 {
     const struct settings *s = d->settings;
-    struct spool_options options = {
+    const struct spool_options options = {
         .routes = d->route_names,
         .route_count = s->route_count,
         .max_jobs = s->spool.max_jobs,
         .max_bytes = s->spool.max_bytes,
         .history_keep_ms = s->history.keep_ms,
+        .history_keep_failed_ms = s->history.keep_failed_ms,
         .history_max_jobs = s->history.max_jobs,
         .key_window_ms = s->idempotency.window_ms,
         .key_max = s->idempotency.max_keys,
+        .give_up_ms = s->retry.give_up_ms,
         .clock = d->clock,
     };
-    return spool_create_memory(&d->spool, &options, err);
+    if (s->spool.backend == SETTINGS_SPOOL_MEMORY)
+        return spool_create_memory(&d->spool, &options, err);
+    return spool_create_sqlite(&d->spool, &options, s->spool.path, err);
 }
 
 static enum err_code create_queue(struct daemon *d, struct err *err)
@@ -287,23 +290,15 @@ void daemon_log_ready(const struct daemon *d)
     buf_fini(&names);
 }
 
-/*
- * Waits while jobs are being sent. The scheduler claims what is due at once,
- * so a quiet moment means that what is left waits for a later time or for a
- * relay that is down.
- */
+/* Jobs in memory end with us: sends what can be sent before the deadline. */
 static void finish_jobs(struct daemon *d, int64_t until_ms,
                         bool (*hurry)(void *ctx), void *ctx)
 {
-    int64_t quiet_since = clock_mono_ms(d->clock);
     for (;;) {
         struct spool_stats stats;
-        int64_t now = clock_mono_ms(d->clock);
         spool_stats(d->spool, &stats);
-        if (stats.active > 0)
-            quiet_since = now;
-        if (stats.waiting + stats.active == 0 || now >= until_ms ||
-            now - quiet_since >= QUIET_MS || hurry(ctx))
+        if (stats.waiting + stats.active == 0 ||
+            clock_mono_ms(d->clock) >= until_ms || hurry(ctx))
             return;
         (void)poll(NULL, 0, STEP_MS);
     }
@@ -313,19 +308,26 @@ void daemon_drain(struct daemon *d, bool (*hurry)(void *ctx), void *ctx)
 {
     struct spool_stats stats;
     int64_t until_ms = clock_mono_ms(d->clock) + d->settings->shutdown.drain_ms;
+    bool memory = d->settings->spool.backend == SETTINGS_SPOOL_MEMORY;
     producer_drain(d->producer);
-    finish_jobs(d, until_ms, hurry, ctx);
+    if (memory)
+        finish_jobs(d, until_ms, hurry, ctx);
+    /* The pool first: clients that wait for a job still get its end. */
+    pool_begin_stop(d->pool, until_ms);
+    while (!pool_has_ended(d->pool) && !hurry(ctx))
+        (void)poll(NULL, 0, STEP_MS);
     if (hurry(ctx))
         until_ms = 0;
-    /* The pool first: clients that wait for a job still get its end. */
     pool_stop(d->pool, until_ms);
     producer_stop(d->producer, until_ms);
     spool_stats(d->spool, &stats);
     int64_t left = stats.waiting + stats.active + stats.held;
-    if (left > 0)
+    if (left > 0 && memory) {
+        lost_jobs_log(d->spool);
         log_event(LOG_LEVEL_WARNING, "daemon.jobs_lost", LOG_INT("jobs", left),
                   LOG_TEXT("why", "spool.backend is \"memory\": what waits "
                                   "ends with the daemon"));
+    }
     log_event(LOG_LEVEL_INFO, "stopped", LOG_INT("accepted", stats.accepted),
               LOG_INT("delivered", stats.delivered),
               LOG_INT("failed", stats.failed),

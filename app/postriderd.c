@@ -12,11 +12,12 @@
 #include "config/config.h"
 #include "core/buf.h"
 #include "core/log.h"
+#include "queue/spool.h"
 
 #define PROBLEMS_MAX 65536
 
 static const char usage[] =
-    "usage: postriderd [-c FILE] [--check]\n"
+    "usage: postriderd [-c FILE] [--check | --verify]\n"
     "\n"
     "Accepts mail jobs on sockets and delivers them to relays over SMTPS.\n"
     "Runs in the foreground and logs to stderr.\n"
@@ -24,6 +25,9 @@ static const char usage[] =
     "  -c, --config FILE  configuration (default /etc/postrider/postrider.conf)"
     "\n"
     "      --check        read the configuration, say what is wrong, end\n"
+    "      --verify       check the spool of a stopped daemon: integrity, every"
+    "\n"
+    "                     record, the ledger; exit 65 on any difference\n"
     "      --help-config  print every key of the configuration\n"
     "      --help         print this\n"
     "      --version      print the version\n"
@@ -41,6 +45,7 @@ static const char usage[] =
 struct options {
     const char *config;
     bool check;
+    bool verify;
 };
 
 /* The signals we take, as a descriptor. */
@@ -51,10 +56,17 @@ struct signals {
 
 static int parse(int argc, char **argv, struct options *options)
 {
-    enum { OPTION_CHECK = 256, OPTION_MANUAL, OPTION_HELP, OPTION_VERSION };
+    enum {
+        OPTION_CHECK = 256,
+        OPTION_VERIFY,
+        OPTION_MANUAL,
+        OPTION_HELP,
+        OPTION_VERSION
+    };
     static const struct option known[] = {
         {"config", required_argument, NULL, 'c'},
         {"check", no_argument, NULL, OPTION_CHECK},
+        {"verify", no_argument, NULL, OPTION_VERIFY},
         {"help-config", no_argument, NULL, OPTION_MANUAL},
         {"help", no_argument, NULL, OPTION_HELP},
         {"version", no_argument, NULL, OPTION_VERSION},
@@ -69,6 +81,9 @@ static int parse(int argc, char **argv, struct options *options)
             break;
         case OPTION_CHECK:
             options->check = true;
+            break;
+        case OPTION_VERIFY:
+            options->verify = true;
             break;
         case OPTION_MANUAL:
             config_print_manual(stdout);
@@ -193,6 +208,24 @@ static int run(const struct settings *settings)
     return code == ERR_NONE ? EX_OK : EX_UNAVAILABLE;
 }
 
+static int verify(const struct settings *settings)
+{
+    struct err err = {0};
+    if (settings->spool.backend != SETTINGS_SPOOL_SQLITE) {
+        (void)fprintf(stderr, "postriderd: spool.backend is \"memory\": there "
+                              "is no spool to verify\n");
+        return EX_CONFIG;
+    }
+    enum err_code code =
+        spool_verify_sqlite(settings->spool.path, stdout, &err);
+    if (code == ERR_NONE) {
+        (void)printf("%s: no difference found\n", settings->spool.path);
+        return EX_OK;
+    }
+    (void)fprintf(stderr, "postriderd: %s\n", err.text);
+    return code == ERR_INVALID ? EX_DATAERR : EX_UNAVAILABLE;
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
@@ -205,6 +238,8 @@ int main(int argc, char **argv)
         return status;
     if (options.check) {
         (void)printf("%s: no problem found\n", options.config);
+    } else if (options.verify) {
+        status = verify(settings);
     } else {
         if (log_level_parse(str_from(settings->log_level), &level))
             log_setup(STDERR_FILENO, level);

@@ -7,4 +7,5 @@ pkg_check_modules(YAJL REQUIRED IMPORTED_TARGET yajl>=2.1)
 pkg_check_modules(EVENT REQUIRED IMPORTED_TARGET
                   libevent_core>=2.1 libevent_extra>=2.1
                   libevent_pthreads>=2.1)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.40)
 pkg_check_modules(SSL REQUIRED IMPORTED_TARGET libssl>=3 libcrypto>=3)

@@ -46,11 +46,35 @@ static void check_room(struct report *report, const config_setting_t *root,
                        section);
 }
 
+/* What depends on the backend. */
+static void set_spool(struct report *report, const config_setting_t *root,
+                      struct draft *draft)
+{
+    struct settings *s = &draft->settings;
+    bool memory = draft->spool_backend != NULL &&
+                  strcmp(draft->spool_backend, "memory") == 0;
+    s->spool.backend = memory ? SETTINGS_SPOOL_MEMORY : SETTINGS_SPOOL_SQLITE;
+    if (s->spool.max_jobs == 0)
+        s->spool.max_jobs = memory ? 200000 : 2000000;
+    if (s->spool.max_bytes == 0)
+        s->spool.max_bytes = memory ? 512LL << 20 : 8LL << 30;
+    if (s->history.max_jobs == 0)
+        s->history.max_jobs = memory ? 20000 : 500000;
+    if (s->idempotency.max_keys == 0)
+        s->idempotency.max_keys = memory ? 200000 : 5000000;
+    if (memory && s->spool.path != NULL)
+        report_warning(report, line_of(root, "spool", "path"),
+                       "spool.path is not used: the spool is in memory");
+    if (!memory && s->spool.path == NULL)
+        s->spool.path = mem_strdup(STR("/var/lib/postrider/spool.db"));
+}
+
 void check_groups(struct report *report, const config_setting_t *root,
                   struct draft *draft)
 {
     struct settings *s = &draft->settings;
     check_hostname(report, root, s);
+    set_spool(report, root, draft);
     check_room(report, root, "spool", s->spool.max_bytes, s);
     check_room(report, root, "queue", s->queue.max_bytes, s);
     if (s->retry.longest_ms < s->retry.first_ms)
@@ -59,8 +83,8 @@ void check_groups(struct report *report, const config_setting_t *root,
     if (s->retry.give_up_ms < s->retry.first_ms)
         report_problem(report, line_of(root, "retry", "give_up"),
                        "retry.give_up must not be less than retry.first");
-    if (draft->spool_path != NULL && draft->spool_backend != NULL &&
-        strcmp(draft->spool_backend, "memory") == 0)
-        report_warning(report, line_of(root, "spool", "path"),
-                       "spool.path is not used: the spool is in memory");
+    if (s->history.keep_failed_ms < s->history.keep_ms)
+        report_problem(report, line_of(root, "history", "keep_failed"),
+                       "history.keep_failed must not be less than "
+                       "history.keep");
 }

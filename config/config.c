@@ -140,10 +140,8 @@ enum err_code config_load(const char *path, struct settings **out,
     bool failed = l.report.problems > 0;
     MEM_NEW(settings);
     *settings = l.draft.settings;
-    settings->spool.backend = SETTINGS_SPOOL_MEMORY;
     settings->workers.mode = SETTINGS_WORKERS_THREADS;
     mem_free(l.draft.spool_backend);
-    mem_free(l.draft.spool_path);
     mem_free(l.draft.workers_mode);
     report_write(&l.report, &l.source, problems, warnings);
     config_destroy(&l.parsed);

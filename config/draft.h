@@ -44,7 +44,6 @@ struct draft_route {
 struct draft {
     struct settings settings; /* without the lists */
     char *spool_backend;
-    char *spool_path;
     char *workers_mode;
 };
 

@@ -31,6 +31,7 @@ void settings_destroy(struct settings *settings)
     mem_free(settings->listen);
     mem_free(settings->relays);
     mem_free(settings->routes);
+    mem_free(settings->spool.path);
     mem_free(settings->hostname);
     mem_free(settings->log_level);
     mem_free(settings);

@@ -62,7 +62,7 @@ struct settings_route {
     size_t relay_count;
 };
 
-enum settings_spool { SETTINGS_SPOOL_MEMORY };
+enum settings_spool { SETTINGS_SPOOL_SQLITE, SETTINGS_SPOOL_MEMORY };
 
 enum settings_workers { SETTINGS_WORKERS_THREADS };
 
@@ -76,6 +76,7 @@ struct settings {
 
     struct {
         enum settings_spool backend;
+        char *path; /* NULL: memory */
         int64_t max_jobs;
         int64_t max_bytes;
     } spool;
@@ -106,7 +107,8 @@ struct settings {
         int64_t wait_ms;            /* longest timeout_ms of `wait` */
     } limits;
     struct {
-        int64_t keep_ms; /* settled jobs can be asked for so long */
+        int64_t keep_ms;        /* settled jobs can be asked for so long */
+        int64_t keep_failed_ms; /* failed ones, with their bodies */
         int64_t max_jobs;
     } history;
     struct {

@@ -195,12 +195,25 @@ enum err_code pool_start(struct pool *pool, struct err *err)
     return code;
 }
 
-void pool_stop(struct pool *pool, int64_t until_ms)
+void pool_begin_stop(struct pool *pool, int64_t until_ms)
 {
     scheduler_stop(pool->scheduler);
     stop_workers(pool, until_ms);
     queue_close(pool->options.queue);
     empty_queue(pool);
+}
+
+bool pool_has_ended(struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->options.consumers; i++)
+        if (!worker_has_ended(pool->workers[i]))
+            return false;
+    return true;
+}
+
+void pool_stop(struct pool *pool, int64_t until_ms)
+{
+    pool_begin_stop(pool, until_ms);
     join_workers(pool);
 }
 

@@ -63,10 +63,18 @@ MUST_CHECK enum err_code pool_create(struct pool **out,
 MUST_CHECK enum err_code pool_start(struct pool *pool, struct err *err);
 
 /*
+ * The first part of pool_stop(), which waits for nobody but the scheduler;
+ * pool_has_ended() says when nothing is under way any more.
+ */
+void pool_begin_stop(struct pool *pool, int64_t until_ms);
+bool pool_has_ended(struct pool *pool);
+
+/*
  * Blocking, at most until until_ms (mono) and a moment: the scheduler stops,
  * jobs in the queue that were not started go back to the spool, those under
  * way are finished, sessions say QUIT, threads end. After the deadline
- * sessions are cut and their jobs settled accordingly.
+ * sessions are cut and their jobs settled accordingly. After
+ * pool_begin_stop() with a later time, this one holds.
  */
 void pool_stop(struct pool *pool, int64_t until_ms);
 

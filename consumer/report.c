@@ -10,6 +10,8 @@
 
 /* What the line of a job says, kept until the spool has answered. */
 struct report {
+    report_done_fn done;
+    void *ctx;
     struct id id;
     unsigned attempt;
     size_t recipients;
@@ -71,6 +73,8 @@ static void on_settled(void *ctx, const struct spool_settled *settled)
 {
     struct report *r = ctx;
     say(r, settled);
+    if (r->done != NULL)
+        r->done(r->ctx);
     mem_free(r);
 }
 
@@ -117,7 +121,8 @@ void report_release(struct spool *spool, struct claim *claim, const char *relay,
 }
 
 void report_settle(struct spool *spool, struct claim *claim,
-                   const struct settlement *settlement)
+                   const struct settlement *settlement, report_done_fn done,
+                   void *ctx)
 {
     struct report *r = mem_alloc(sizeof(*r));
     struct str reply = settlement->note;
@@ -127,6 +132,8 @@ void report_settle(struct spool *spool, struct claim *claim,
         if (recipient->state != RECIPIENT_DELIVERED && reply.len == 0)
             reply = recipient->reply;
     }
+    r->done = done;
+    r->ctx = ctx;
     r->id = claim->job->id;
     r->attempt = claim->attempt;
     r->recipients = claim->job->recipient_count;

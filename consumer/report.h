@@ -22,8 +22,15 @@ void report_attempt(const struct claim *claim, const char *relay);
 void report_release(struct spool *spool, struct claim *claim, const char *relay,
                     int64_t due_ms, struct str note);
 
-/* Takes the claim; settlement need not outlive the call. */
+typedef void (*report_done_fn)(void *ctx);
+
+/*
+ * Takes the claim; settlement need not outlive the call. done, if not NULL, is
+ * called once when the spool has answered, on any thread, possibly before this
+ * returns.
+ */
 void report_settle(struct spool *spool, struct claim *claim,
-                   const struct settlement *settlement);
+                   const struct settlement *settlement, report_done_fn done,
+                   void *ctx);
 
 #endif

@@ -10,6 +10,7 @@
 #include "consumer/pool.h"
 #include "consumer/relay_state.h"
 #include "core/clock.h"
+#include "core/mailbox.h"
 #include "core/metrics.h"
 #include "core/random.h"
 #include "queue/claim.h"
@@ -21,18 +22,38 @@
  * claim, sends its transactions, settles it.
  *
  *                ready              carry
- *   CONNECTING ────────> IDLE <──────────────> BUSY
- *        │                │       settled       │
+ *   CONNECTING ────────> IDLE <──────────────> BUSY <───┐
+ *        │                │ ^     given back    │       │
+ *        │          carry v │ not recorded      │       │ recorded
+ *        │               MARKING ───────────────┼───────┘
+ *        │                │                     v
+ *        │                │    IDLE <─────── SETTLING
+ *        │                │         answered    │
  *        └────────────────┴────> ENDING <───────┘   then gone()
+ *
+ * MARKING is for jobs with on_unknown "hold": the spool records that their
+ * message is about to leave before it does.
+ *
+ * SETTLING: the spool has not answered yet for the last
+ * SENDER_UNSETTLED_MAX jobs, and the session waits until it did for one, so
+ * that a crash can double no more than so many mails for each session.
  *
  * Threads: its worker's only. Nothing blocks.
  */
 enum sender_state {
     SENDER_CONNECTING,
     SENDER_IDLE,
+    SENDER_MARKING,
     SENDER_BUSY,
+    SENDER_SETTLING,
     SENDER_ENDING, /* on its way out; may still have a claim to settle */
 };
+
+struct sender_mark;
+struct sender_record;
+TAILQ_HEAD(sender_records, sender_record);
+
+#define SENDER_UNSETTLED_MAX 4
 
 /* What the senders of one worker share. Borrowed. */
 struct sender_env {
@@ -43,6 +64,8 @@ struct sender_env {
     const struct clock *clock;
     const struct retry_policy *retry;
     struct random random;
+    struct mailbox marks; /* the spool's answers, for sender_take_marks() */
+    size_t marking;       /* those under way */
 };
 
 struct sender;
@@ -71,7 +94,10 @@ struct sender {
     struct smtp_session *session;
     struct relay_pass pass;
     enum sender_state state;
-    struct claim *claim; /* while BUSY, sometimes while ENDING */
+    struct claim *claim;             /* while BUSY, sometimes while ENDING */
+    struct sender_mark *mark;        /* while MARKING, sometimes while ENDING */
+    struct sender_records unsettled; /* the spool has not answered for */
+    size_t unsettled_count;
     struct attempt attempt;
     struct smtp_mail mail; /* its transaction under way */
     size_t jobs;           /* carried */
@@ -103,6 +129,13 @@ bool sender_takes(const struct sender *x);
  * nothing to send, the claim is given back or settled, and x is as it was.
  */
 bool sender_carry(struct sender *x, struct claim *claim);
+
+/*
+ * Takes what came through env->marks and goes on with it: sends, gives the
+ * claim back, or is idle again. The claims of senders that are gone are given
+ * back too.
+ */
+void sender_take_marks(struct sender_env *env);
 
 /* Says QUIT and ends; x is IDLE. */
 void sender_quit(struct sender *x);

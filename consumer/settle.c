@@ -5,11 +5,11 @@ static int64_t or_never(int64_t at_ms)
     return at_ms == 0 ? INT64_MAX : at_ms;
 }
 
-bool settle_is_over(const struct job *job, int64_t now_ms,
+bool settle_is_over(const struct claim *claim, int64_t now_ms,
                     enum settle_rest *rest)
 {
-    int64_t expires = or_never(job->expires_at_ms);
-    int64_t gives_up = or_never(job->give_up_at_ms);
+    int64_t expires = or_never(claim->expires_at_ms);
+    int64_t gives_up = or_never(claim->give_up_at_ms);
     if (now_ms < expires && now_ms < gives_up)
         return false;
     *rest = expires <= gives_up ? SETTLE_REST_EXPIRE : SETTLE_REST_FAIL;
@@ -23,10 +23,10 @@ static int64_t next_attempt(const struct settle_input *in)
         pause = retry_pause_ms(in->policy, in->attempt, in->unit);
     int64_t next =
         pause > INT64_MAX - in->now_ms ? INT64_MAX - 1 : in->now_ms + pause;
-    if (next > or_never(in->job->expires_at_ms))
-        next = in->job->expires_at_ms;
-    if (next > or_never(in->job->give_up_at_ms))
-        next = in->job->give_up_at_ms;
+    if (next > or_never(in->claim->expires_at_ms))
+        next = in->claim->expires_at_ms;
+    if (next > or_never(in->claim->give_up_at_ms))
+        next = in->claim->give_up_at_ms;
     return next;
 }
 
@@ -42,11 +42,11 @@ struct settle_plan settle_decide(const struct settle_input *in)
         plan.verdict = SETTLE_RELEASE;
         return plan;
     }
-    if (in->unknown > 0 && in->job->on_unknown == JOB_ON_UNKNOWN_HOLD) {
+    if (in->unknown > 0 && in->claim->job->on_unknown == JOB_ON_UNKNOWN_HOLD) {
         plan.rest = SETTLE_REST_HOLD;
         return plan;
     }
-    if (settle_is_over(in->job, in->now_ms, &plan.rest))
+    if (settle_is_over(in->claim, in->now_ms, &plan.rest))
         return plan;
     plan.next_attempt_ms = next_attempt(in);
     return plan;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "consumer/retry.h"
-#include "queue/job.h"
+#include "queue/claim.h"
 #include "queue/spool.h"
 
 /*
@@ -20,10 +20,11 @@
  *   is tried again: at once if all of it was untried, else after the pause.
  *
  * No attempt is planned after the job's time: the next one is then put at its
- * end, where spool_expire() settles the job before it could be claimed.
+ * end, where spool_expire() settles the job before it could be claimed. The
+ * times are the claim's: a person who retries a job gives it new ones.
  */
 struct settle_input {
-    const struct job *job;
+    const struct claim *claim;
     const struct retry_policy *policy;
     unsigned attempt; /* its number, from 1 */
     size_t delivered; /* recipients, as the next four */
@@ -52,7 +53,7 @@ struct settle_plan settle_decide(const struct settle_input *in);
  * Whether the job's time is over at now_ms: *rest is then EXPIRE or FAIL, as
  * the end that came first wants it.
  */
-bool settle_is_over(const struct job *job, int64_t now_ms,
+bool settle_is_over(const struct claim *claim, int64_t now_ms,
                     enum settle_rest *rest);
 
 #endif

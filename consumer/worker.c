@@ -22,16 +22,19 @@ struct worker {
     struct event_base *base;
     struct event *items_event;
     struct event *wake_event;
+    struct event *marks_event;
     struct event *timer;
     struct queue_waiter *waiter;
     struct wake wake;
     struct thread thread;
     uint64_t armed;
+    bool has_marks; /* env.marks is there */
     bool must_arm;
     bool closed;          /* the queue is */
     bool drained;         /* outlets know of it */
     bool cut;             /* sessions were */
     int64_t timer_at_ms;  /* INT64_MAX: not set */
+    atomic_bool ended;    /* set by its thread, at its end */
     atomic_bool draining; /* set by other threads, after until_ms */
     atomic_int_least64_t until_ms;
 };
@@ -57,6 +60,14 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
     (void)fd;
     (void)what;
     wake_clear(&w->wake);
+}
+
+static void on_marks(evutil_socket_t fd, short what, void *ctx)
+{
+    struct worker *w = ctx;
+    (void)fd;
+    (void)what;
+    sender_take_marks(&w->env);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *ctx)
@@ -144,7 +155,7 @@ static bool turn(struct worker *w)
 {
     int64_t now_ms = clock_mono_ms(w->pool->clock);
     if (atomic_load(&w->draining))
-        return drain(w, now_ms) > 0;
+        return drain(w, now_ms) + w->env.marking > 0;
     int64_t next_ms = INT64_MAX;
     for (size_t i = 0; i < w->pool->relay_count; i++) {
         int64_t tick_ms = outlet_tick(&w->outlets[i], now_ms);
@@ -161,6 +172,7 @@ static void run(void *arg)
     struct worker *w = arg;
     while (turn(w))
         (void)event_base_loop(w->base, EVLOOP_ONCE);
+    atomic_store(&w->ended, true);
 }
 
 /* ---- for other threads ---- */
@@ -177,6 +189,11 @@ void worker_drain(struct worker *w, int64_t until_ms)
     wake_raise(&w->wake);
 }
 
+bool worker_has_ended(struct worker *w)
+{
+    return !w->thread.started || atomic_load(&w->ended);
+}
+
 void worker_join(struct worker *w)
 {
     thread_join(&w->thread);
@@ -190,10 +207,14 @@ static enum err_code make_events(struct worker *w, struct err *err)
                                EV_READ | EV_PERSIST, on_items, w);
     w->wake_event =
         event_new(w->base, w->wake.fd, EV_READ | EV_PERSIST, on_wake, w);
+    w->marks_event = event_new(w->base, mailbox_fd(&w->env.marks),
+                               EV_READ | EV_PERSIST, on_marks, w);
     w->timer = evtimer_new(w->base, on_timer, w);
-    if (w->items_event == NULL || w->wake_event == NULL || w->timer == NULL ||
+    if (w->items_event == NULL || w->wake_event == NULL ||
+        w->marks_event == NULL || w->timer == NULL ||
         event_add(w->items_event, NULL) != 0 ||
-        event_add(w->wake_event, NULL) != 0)
+        event_add(w->wake_event, NULL) != 0 ||
+        event_add(w->marks_event, NULL) != 0)
         return err_set(err, ERR_SYSTEM,
                        "cannot add events to a consumer's loop");
     return ERR_NONE;
@@ -202,8 +223,11 @@ static enum err_code make_events(struct worker *w, struct err *err)
 static enum err_code make_parts(struct worker *w, struct err *err)
 {
     enum err_code code = wake_init(&w->wake, err);
+    if (code == ERR_NONE)
+        code = mailbox_init(&w->env.marks, err);
     if (code != ERR_NONE)
         return code;
+    w->has_marks = true;
     w->base = event_base_new();
     if (w->base == NULL)
         return err_set(err, ERR_SYSTEM, "cannot make a consumer's event loop");
@@ -228,6 +252,7 @@ enum err_code worker_create(struct worker **out,
     w->wake.fd = -1;
     w->must_arm = true;
     w->timer_at_ms = INT64_MAX;
+    atomic_init(&w->ended, false);
     atomic_init(&w->draining, false);
     atomic_init(&w->until_ms, INT64_MAX);
     w->env.spool = pool->spool;
@@ -259,6 +284,8 @@ void worker_destroy(struct worker *w)
         event_free(w->items_event);
     if (w->wake_event != NULL)
         event_free(w->wake_event);
+    if (w->marks_event != NULL)
+        event_free(w->marks_event);
     if (w->timer != NULL)
         event_free(w->timer);
     queue_waiter_destroy(w->waiter);
@@ -266,6 +293,8 @@ void worker_destroy(struct worker *w)
         event_base_free(w->base);
     if (w->wake.fd >= 0)
         wake_fini(&w->wake);
+    if (w->has_marks)
+        mailbox_fini(&w->env.marks);
     mem_free(w->outlets);
     mem_free(w);
 }

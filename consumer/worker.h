@@ -1,6 +1,7 @@
 #ifndef CONSUMER_WORKER_H
 #define CONSUMER_WORKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,9 +38,13 @@ void worker_wake(struct worker *w);
 
 /*
  * No new jobs from now on; sessions end, the last of them at until_ms (mono),
- * and with them the thread. Any thread, does not block.
+ * and with them the thread. Any thread, does not block. Again with an earlier
+ * until_ms: then that holds.
  */
 void worker_drain(struct worker *w, int64_t until_ms);
+
+/* Whether the thread has nothing left to do, or was never started. */
+bool worker_has_ended(struct worker *w);
 
 /* Blocking, until the thread has ended. Nothing if it was not started. */
 void worker_join(struct worker *w);

@@ -27,6 +27,13 @@ void *mem_try_alloc(size_t size_bytes) __attribute__((malloc));
 
 void mem_free(void *memory);
 
+/* What an allocation takes in all: a word of its own, in steps of 16 bytes. */
+static inline size_t mem_block_bytes(size_t size_bytes)
+{
+    size_t taken = (size_bytes + 8 + 15) & ~(size_t)15;
+    return taken < 32 ? 32 : taken;
+}
+
 /* The object of that type whose member (embedded in it) pointer points to. */
 #define CONTAINER_OF(pointer, type, member)                                    \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))

@@ -9,6 +9,7 @@
 
 /* Larger messages keep the memory they were composed in. */
 #define COPY_MAX_BYTES ((size_t)256 << 10)
+#define FAILED_LOG_MS  1000
 
 static_assert(DRAFT_DIGEST_LEN == JOB_DIGEST_LEN, "one digest");
 
@@ -215,18 +216,33 @@ static void answer_conflict(struct request *r)
     request_refuse(r, &refusal);
 }
 
-static void answer_error(struct request *r)
+/* A broken disk refuses thousands in a second: the log gets a line of them. */
+static void log_failure(struct request *r)
 {
-    if (r->accepted.err.code == ERR_TOO_LARGE) {
-        let_go(r);
-        request_refuse_word(r, REFUSAL_TOO_LARGE, r->accepted.err.text);
+    struct admission *a = &r->service->admission;
+    int64_t now_ms = service_mono_ms(r->service);
+    if (a->failing && now_ms - a->failed_log_ms < FAILED_LOG_MS)
         return;
-    }
+    a->failing = true;
+    a->failed_log_ms = now_ms;
     log_event(LOG_LEVEL_ERROR, "spool.failed",
               LOG_TEXT("error", r->accepted.err.text));
+}
+
+static void answer_error(struct request *r)
+{
+    const struct err *err = &r->accepted.err;
     let_go(r);
-    request_refuse_word(r, REFUSAL_INTERNAL,
-                        "the job could not be stored; the log says why");
+    if (err->code == ERR_TOO_LARGE) {
+        request_refuse_word(r, REFUSAL_TOO_LARGE, err->text);
+        return;
+    }
+    log_failure(r);
+    if (err->code == ERR_FULL)
+        request_refuse_word(r, REFUSAL_SPOOL_FULL, err->text);
+    else
+        request_refuse_word(r, REFUSAL_INTERNAL,
+                            "the job could not be stored; the log says why");
 }
 
 static void answered(struct request *r)
@@ -237,6 +253,7 @@ static void answered(struct request *r)
     switch (r->accepted.answer) {
     case SPOOL_ACCEPTED:
     case SPOOL_DUPLICATE:
+        a->failing = false;
         if (a->window > 0)
             a->window *= 2;
         answer_yes(r);

@@ -41,6 +41,8 @@ struct admission {
     bool full;
     size_t window; /* after full: so many try at a time; 0: no bound */
     bool pumping;
+    bool failing;          /* the spool's last answer was an error */
+    int64_t failed_log_ms; /* mono time of the last line about that */
 };
 
 void admission_init(struct admission *a, struct service *service);

@@ -146,25 +146,102 @@ static void add_job(struct buf *out, const struct job *job)
     jsonout_member_integer(out, "size", (int64_t)job->size_bytes);
 }
 
-void answer_status(struct buf *out, const struct answer_ref *ref,
-                   const struct spool_status *status)
+static void add_event(struct buf *out, const struct spool_event *e)
 {
-    answer_begin(out, ref);
-    jsonout_name(out, "job");
+    jsonout_open(out, '{');
+    jsonout_member_time(out, "at", e->at_ms);
+    jsonout_member(out, "event", str_from(spool_event_name(e->kind)));
+    if (e->attempt > 0)
+        jsonout_member_integer(out, "attempt", e->attempt);
+    if (e->relay != NULL)
+        jsonout_member(out, "relay", str_from(e->relay));
+    if (e->text != NULL)
+        jsonout_member(out, "text", str_from(e->text));
+    jsonout_close(out, '}');
+}
+
+static void add_trail(struct buf *out, const struct spool_status *status)
+{
+    jsonout_name(out, "trail");
+    jsonout_open(out, '[');
+    for (size_t i = 0; i < status->event_count; i++)
+        add_event(out, &status->events[i]);
+    jsonout_close(out, ']');
+}
+
+/* As many as begin within max_bytes. */
+static void add_recipients(struct buf *out, const struct spool_status *status,
+                           size_t max_bytes)
+{
+    size_t begin = out->len;
+    size_t i = 0;
+    jsonout_name(out, "recipients");
+    jsonout_open(out, '[');
+    for (; i < status->recipient_count && out->len - begin < max_bytes; i++)
+        add_recipient(out, &status->recipients[i]);
+    jsonout_close(out, ']');
+    if (i < status->recipient_count)
+        jsonout_member_integer(out, "recipients_left_out",
+                               (int64_t)(status->recipient_count - i));
+}
+
+static void add_status(struct buf *out, const struct spool_status *status,
+                       enum answer_parts parts, size_t recipients_bytes)
+{
     jsonout_open(out, '{');
     jsonout_member(out, "id", str_of(status->job->id.text, ID_LEN));
     jsonout_member(out, "state", str_from(job_state_name(status->state)));
     add_job(out, status->job);
+    jsonout_name(out, "body");
+    jsonout_boolean(out, status->has_body);
     jsonout_member_integer(out, "attempts", status->attempts);
     add_optional_time(out, "next_attempt_at", status->next_attempt_ms);
     add_optional_time(out, "settled_at", status->settled_ms);
     if (status->note != NULL)
         jsonout_member(out, "note", str_from(status->note));
-    jsonout_name(out, "recipients");
-    jsonout_open(out, '[');
-    for (size_t i = 0; i < status->recipient_count; i++)
-        add_recipient(out, &status->recipients[i]);
-    jsonout_close(out, ']');
+    add_recipients(out, status, recipients_bytes);
+    if (parts == ANSWER_TRAIL)
+        add_trail(out, status);
     jsonout_close(out, '}');
+}
+
+void answer_status(struct buf *out, const struct answer_ref *ref,
+                   const struct spool_status *status, enum answer_parts parts)
+{
+    answer_begin(out, ref);
+    jsonout_name(out, "job");
+    add_status(out, status, parts, SIZE_MAX);
+    jsonout_close(out, '}');
+}
+
+void answer_changed(struct buf *out, const struct answer_ref *ref,
+                    const struct spool_status *status, bool changed)
+{
+    answer_begin(out, ref);
+    jsonout_name(out, "changed");
+    jsonout_boolean(out, changed);
+    jsonout_name(out, "job");
+    add_status(out, status, ANSWER_TRAIL, SIZE_MAX);
+    jsonout_close(out, '}');
+}
+
+void answer_list(struct buf *out, const struct answer_ref *ref,
+                 const struct answer_page *page)
+{
+    const struct id *last = page->last;
+    size_t begin = out->len;
+    size_t i = 0;
+    answer_begin(out, ref);
+    jsonout_name(out, "jobs");
+    jsonout_open(out, '[');
+    for (; i < page->count && out->len - begin < ANSWER_LIST_BYTES; i++)
+        add_status(out, page->jobs[i], ANSWER_PLAIN, ANSWER_LIST_JOB_BYTES);
+    jsonout_close(out, ']');
+    if (i < page->count)
+        last = &page->jobs[i - 1]->job->id;
+    jsonout_name(out, "more");
+    jsonout_boolean(out, page->more || i < page->count);
+    if (last != NULL)
+        jsonout_member(out, "after", str_of(last->text, ID_LEN));
     jsonout_close(out, '}');
 }

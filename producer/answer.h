@@ -40,8 +40,37 @@ void answer_accepted(struct buf *out, const struct answer_ref *ref,
 void answer_cancelled(struct buf *out, const struct answer_ref *ref,
                       const struct id *id);
 
+/* What a job is shown with, besides what it is. */
+enum answer_parts {
+    ANSWER_PLAIN,
+    ANSWER_TRAIL, /* what happened to it */
+};
+
 void answer_status(struct buf *out, const struct answer_ref *ref,
-                   const struct spool_status *status);
+                   const struct spool_status *status, enum answer_parts parts);
+
+/* The same with its trail, and whether a person's wish changed the job. */
+void answer_changed(struct buf *out, const struct answer_ref *ref,
+                    const struct spool_status *status, bool changed);
+
+/*
+ * A page of jobs, and where it ends: at ANSWER_LIST_BYTES or behind the last
+ * job. last NULL: none was looked at. A job with more than
+ * ANSWER_LIST_JOB_BYTES of recipients shows the first of them only, so that
+ * the whole is bounded.
+ */
+#define ANSWER_LIST_BYTES     ((size_t)256 << 10)
+#define ANSWER_LIST_JOB_BYTES ((size_t)32 << 10)
+
+struct answer_page {
+    struct spool_status *const *jobs;
+    size_t count;
+    bool more;
+    const struct id *last;
+};
+
+void answer_list(struct buf *out, const struct answer_ref *ref,
+                 const struct answer_page *page);
 
 void answer_pong(struct buf *out, const struct answer_ref *ref,
                  const char *version);

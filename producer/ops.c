@@ -2,7 +2,8 @@
 
 #include <stddef.h>
 
-#include "producer/fields.h"
+#include "producer/admin.h"
+#include "producer/query.h"
 #include "producer/service.h"
 #include "producer/stats.h"
 #include "producer/submission.h"
@@ -18,66 +19,15 @@ struct op {
     op_fn run;
 };
 
-/* ---- fields of the operations that name a job ---- */
-
-struct job_query {
-    struct str id;
-    bool has_id;
-    int64_t timeout_ms;
-};
-
-#define ANY_QUERY                                                              \
-    {"op", NULL, 0, 0}, {"ref", NULL, 0, 0},                                   \
-    {                                                                          \
-        "id", fields_text, offsetof(struct job_query, id),                     \
-            offsetof(struct job_query, has_id)                                 \
-    }
-
-static const struct field id_fields[] = {ANY_QUERY, {0}};
-
 static const struct field wait_fields[] = {
-    ANY_QUERY,
-    {"timeout_ms", fields_count, offsetof(struct job_query, timeout_ms),
+    QUERY_ANY,
+    QUERY_JOB,
+    {"timeout_ms", fields_count, offsetof(struct query, timeout_ms),
      FIELD_NO_FLAG},
     {0},
 };
 
-static const struct field no_fields[] = {
-    {"op", NULL, 0, 0},
-    {"ref", NULL, 0, 0},
-    {0},
-};
-
-/* False: r was refused and may be gone. */
-static bool take(struct request *r, const struct field *table,
-                 const struct json_value *object, struct job_query *query)
-{
-    struct refusal refusal;
-    const struct fields fields = {
-        .arena = &r->service->arena, .refusal = &refusal, .prefix = ""};
-    if (fields_take(&fields, table, object, query))
-        return true;
-    request_refuse(r, &refusal);
-    return false;
-}
-
-/* As take(), and r->id is the job's. */
-static bool take_job(struct request *r, const struct field *table,
-                     const struct json_value *object, struct job_query *query)
-{
-    struct refusal refusal;
-    if (!take(r, table, object, query))
-        return false;
-    if (!query->has_id)
-        (void)refusal_set(&refusal, REFUSAL_MISSING_FIELD, "id", "is required");
-    else if (!id_parse(query->id, &r->id))
-        (void)refusal_set(&refusal, REFUSAL_NOT_FOUND, NULL,
-                          "there is no such job");
-    else
-        return true;
-    request_refuse(r, &refusal);
-    return false;
-}
+static const struct field no_fields[] = {QUERY_ANY, {0}};
 
 /* ---- one function each ---- */
 
@@ -99,19 +49,32 @@ static void run_submit(struct request *r, const struct json_value *object)
 
 static void run_status(struct request *r, const struct json_value *object)
 {
-    struct job_query query = {0};
-    if (take_job(r, id_fields, object, &query))
+    if (query_take_id(r, object))
         watch_show(r);
 }
 
 static void run_wait(struct request *r, const struct json_value *object)
 {
-    struct job_query query = {.timeout_ms = WAIT_DEFAULT_MS};
+    struct query query = {.timeout_ms = WAIT_DEFAULT_MS};
     const int64_t longest_ms = r->service->options.limits.wait_ms;
-    if (!take_job(r, wait_fields, object, &query))
+    if (!query_take_job(r, wait_fields, object, &query))
         return;
     watch_begin(r,
                 query.timeout_ms < longest_ms ? query.timeout_ms : longest_ms);
+}
+
+static void refuse_to_cancel(struct request *r)
+{
+    struct refusal refusal;
+    enum job_state state = r->status->state;
+    if (state == JOB_ACTIVE || job_state_is_settled(state))
+        (void)refusal_set(&refusal, REFUSAL_NOT_CANCELLABLE, NULL,
+                          "the job is %s", job_state_name(state));
+    else /* it could be, and was not */
+        (void)refusal_set(&refusal, REFUSAL_INTERNAL, NULL,
+                          "the job could not be cancelled, for this could not "
+                          "be stored; the log says why");
+    request_refuse(r, &refusal);
 }
 
 /* Cancelled already counts as done: a repeated cancel is no error. */
@@ -120,29 +83,25 @@ static void show_cancelled(struct request *r)
     r->service->outstanding--;
     if (r->status == NULL) {
         request_refuse_word(r, REFUSAL_NOT_FOUND, "there is no such job");
-    } else if (r->cancelled || r->status->state == JOB_CANCELLED) {
+    } else if (r->changed || r->status->state == JOB_CANCELLED) {
         answer_cancelled(request_begin(r), &r->ref, &r->status->job->id);
         request_end(r);
     } else {
-        struct refusal refusal;
-        (void)refusal_set(&refusal, REFUSAL_NOT_CANCELLABLE, NULL,
-                          "the job is %s", job_state_name(r->status->state));
-        request_refuse(r, &refusal);
+        refuse_to_cancel(r);
     }
 }
 
-static void on_cancelled(void *ctx, struct spool_status *status, bool cancelled)
+static void on_cancelled(void *ctx, struct spool_status *status, bool changed)
 {
     struct request *r = ctx;
     r->status = status;
-    r->cancelled = cancelled;
+    r->changed = changed;
     service_resume(r, show_cancelled);
 }
 
 static void run_cancel(struct request *r, const struct json_value *object)
 {
-    struct job_query query = {0};
-    if (!take_job(r, id_fields, object, &query))
+    if (!query_take_id(r, object))
         return;
     r->service->outstanding++;
     spool_cancel(r->service->options.spool, &r->id,
@@ -151,8 +110,8 @@ static void run_cancel(struct request *r, const struct json_value *object)
 
 static void run_stats(struct request *r, const struct json_value *object)
 {
-    struct job_query none;
-    if (!take(r, no_fields, object, &none))
+    struct query none;
+    if (!query_take(r, no_fields, object, &none))
         return;
     stats_answer(request_begin(r), &r->ref, &r->service->options);
     request_end(r);
@@ -160,8 +119,8 @@ static void run_stats(struct request *r, const struct json_value *object)
 
 static void run_ping(struct request *r, const struct json_value *object)
 {
-    struct job_query none;
-    if (!take(r, no_fields, object, &none))
+    struct query none;
+    if (!query_take(r, no_fields, object, &none))
         return;
     answer_pong(request_begin(r), &r->ref, r->service->options.version);
     request_end(r);
@@ -171,6 +130,8 @@ static const struct op ops[] = {
     {"submit", true, run_submit},  {"status", true, run_status},
     {"cancel", false, run_cancel}, {"wait", false, run_wait},
     {"stats", false, run_stats},   {"ping", true, run_ping},
+    {"list", false, admin_list},   {"retry", false, admin_retry},
+    {"drop", false, admin_drop},
 };
 
 /* ---- which ---- */

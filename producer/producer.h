@@ -28,7 +28,7 @@ enum producer_listener_type {
 struct producer_listener {
     enum producer_listener_type type;
     int fd;           /* bound, listening, non-blocking */
-    bool admin;       /* its clients see everybody's jobs */
+    bool admin;       /* its clients see and change everybody's jobs */
     const char *name; /* for logs: "127.0.0.1:7788" */
 };
 

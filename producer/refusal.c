@@ -28,6 +28,7 @@ static const struct word words[REFUSAL_COUNT] = {
     [REFUSAL_BAD_ATTACHMENT] = {"bad_attachment", false, 0},
     [REFUSAL_TOO_MANY_RECIPIENTS] = {"too_many_recipients", false, 0},
     [REFUSAL_KEY_CONFLICT] = {"key_conflict", false, 0},
+    [REFUSAL_FORBIDDEN] = {"forbidden", false, 0},
     [REFUSAL_RATE_LIMITED] = {"rate_limited", true, 1000},
     [REFUSAL_QUEUE_FULL] = {"queue_full", true, 500},
     [REFUSAL_SPOOL_FULL] = {"spool_full", true, 2000},

@@ -27,6 +27,9 @@ void request_free(struct request *r)
 {
     timers_cancel(&r->service->timers, &r->timer);
     spool_status_destroy(r->status);
+    for (size_t i = 0; i < r->job_count; i++)
+        spool_status_destroy(r->jobs[i]);
+    mem_free(r->jobs);
     job_unref(r->job);
     buf_fini(&r->reply);
     mem_free(r);

@@ -81,12 +81,16 @@ struct request {
     unsigned rooms;
     bool waits_for_room;
 
-    /* Of status, cancel and wait (ops.h, watch.h). */
+    /* Of status, cancel, wait, retry, drop (ops.h, watch.h, admin.h). */
     struct id id;
-    struct spool_watch watch;
+    struct id last; /* a list's: of those looked at; filled on any thread */
     bool watching;
+    bool changed; /* filled on any thread */
+    bool more;    /* likewise; a list's */
+    struct spool_watch watch;
     struct spool_status *status; /* filled on any thread */
-    bool cancelled;              /* likewise */
+    struct spool_status **jobs;  /* likewise; a list's */
+    size_t job_count;
     struct timer timer;
 };
 

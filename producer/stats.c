@@ -38,6 +38,8 @@ static void add_spool(struct buf *out, const struct spool_stats *s,
         {"bytes", s->bytes},
         {"remembered", s->remembered},
         {"keys", s->keys},
+        {"commits", s->commits},
+        {"unrecorded", s->unrecorded},
     };
     jsonout_name(out, "spool");
     jsonout_open(out, '{');
@@ -46,6 +48,8 @@ static void add_spool(struct buf *out, const struct spool_stats *s,
         jsonout_member_integer(out, "max_jobs", o->spool_max_jobs);
     if (o->spool_max_bytes > 0)
         jsonout_member_integer(out, "max_bytes", o->spool_max_bytes);
+    if (s->disk_error[0] != '\0')
+        jsonout_member(out, "disk_error", str_from(s->disk_error));
     jsonout_close(out, '}');
 }
 

@@ -15,14 +15,18 @@ static void show(struct request *r)
         request_refuse_word(r, REFUSAL_NOT_FOUND, "there is no such job");
         return;
     }
-    answer_status(request_begin(r), &r->ref, r->status);
+    answer_status(request_begin(r), &r->ref, r->status, ANSWER_TRAIL);
+    if (!buf_ok(r->out)) { /* a datagram has no room for it */
+        buf_truncate(r->out, r->json_at);
+        answer_status(r->out, &r->ref, r->status, ANSWER_PLAIN);
+    }
     request_end(r);
 }
 
-static void on_found(void *ctx, struct spool_status *status, bool cancelled)
+static void on_found(void *ctx, struct spool_status *status, bool changed)
 {
     struct request *r = ctx;
-    (void)cancelled;
+    (void)changed;
     r->status = status;
     service_resume(r, show);
 }
@@ -49,10 +53,10 @@ static void show_settled(struct request *r)
     show(r);
 }
 
-static void on_settled(void *ctx, struct spool_status *status, bool cancelled)
+static void on_settled(void *ctx, struct spool_status *status, bool changed)
 {
     struct request *r = ctx;
-    (void)cancelled;
+    (void)changed;
     r->status = status;
     service_resume(r, show_settled);
 }

@@ -31,6 +31,8 @@ struct claim {
     unsigned relay;           /* index; the scheduler's choice */
     uint32_t *pending;        /* indexes of recipients still to be sent to */
     size_t pending_count;
+    int64_t expires_at_ms; /* 0: never; not the job's if it was retried */
+    int64_t give_up_at_ms; /* likewise */
     atomic_uint *gate;     /* lives as long as the claim */
     uint64_t queued_bytes; /* the queue's, while the claim is in it */
 };

@@ -49,36 +49,30 @@ void job_unref(struct job *job)
         job_free(job);
 }
 
-/* What malloc takes for it: a word of its own, in steps of 16 bytes. */
-static uint64_t block_bytes(uint64_t size_bytes)
-{
-    uint64_t taken = (size_bytes + 8 + 15) & ~UINT64_C(15);
-    return taken < 32 ? 32 : taken;
-}
-
 static uint64_t text_bytes(const char *text)
 {
-    return text == NULL ? 0 : block_bytes(strlen(text) + 1);
+    return text == NULL ? 0 : mem_block_bytes(strlen(text) + 1);
 }
 
 uint64_t job_cost_bytes(const struct job *job)
 {
-    uint64_t cost = block_bytes(sizeof(*job));
+    uint64_t cost = mem_block_bytes(sizeof(*job));
     cost += text_bytes(job->client) + text_bytes(job->route);
     cost += text_bytes(job->tag) + text_bytes(job->key);
     cost += text_bytes(job->sender);
     if (job->metadata_count > 0)
-        cost += block_bytes(job->metadata_count * sizeof(*job->metadata));
+        cost += mem_block_bytes(job->metadata_count * sizeof(*job->metadata));
     for (size_t i = 0; i < job->metadata_count; i++) {
         cost += text_bytes(job->metadata[i].name);
         cost += text_bytes(job->metadata[i].value);
     }
     if (job->recipient_count > 0)
-        cost += block_bytes(job->recipient_count * sizeof(*job->recipients));
+        cost +=
+            mem_block_bytes(job->recipient_count * sizeof(*job->recipients));
     for (size_t i = 0; i < job->recipient_count; i++)
         cost += text_bytes(job->recipients[i]);
     if (job->body != NULL)
-        cost += block_bytes(body_size(job->body)) + block_bytes(32);
+        cost += mem_block_bytes(body_size(job->body)) + mem_block_bytes(32);
     return cost;
 }
 

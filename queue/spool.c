@@ -4,6 +4,8 @@
 #include "core/panic.h"
 #include "queue/spool_backend.h"
 
+#define LIST_MAX 1000
+
 void spool_init(struct spool *spool, const struct spool_ops *ops,
                 const struct spool_options *options)
 {
@@ -22,9 +24,13 @@ enum err_code spool_options_check(const struct spool_options *options,
     if (options->max_jobs < 1 || options->max_bytes < 1)
         return err_set(err, ERR_INVALID,
                        "a spool's max_jobs and max_bytes are at least 1");
-    if (options->history_keep_ms < 0 || options->history_max_jobs < 0)
+    if (options->history_keep_ms < 0 || options->history_keep_failed_ms < 0 ||
+        options->history_max_jobs < 0)
         return err_set(err, ERR_INVALID,
                        "a spool's history cannot be negative");
+    if (options->give_up_ms < 0)
+        return err_set(err, ERR_INVALID,
+                       "a spool's give_up cannot be negative");
     if (options->key_window_ms < 0 || options->key_max < 0)
         return err_set(err, ERR_INVALID,
                        "a spool's key window and number cannot be negative");
@@ -84,6 +90,30 @@ void spool_release(struct spool *spool, struct claim *claim, int64_t due_ms,
     spool->ops->release(spool, claim, due_ms, note);
 }
 
+void spool_mark(struct spool *spool, struct claim *claim, spool_mark_fn fn,
+                void *ctx)
+{
+    spool->ops->mark(spool, claim, fn, ctx);
+}
+
+const char *spool_event_name(enum spool_event_kind kind)
+{
+    static const char *const names[SPOOL_EVENT_COUNT] = {
+        [SPOOL_EVENT_ACCEPTED] = "accepted",
+        [SPOOL_EVENT_ATTEMPT] = "attempt",
+        [SPOOL_EVENT_RELEASED] = "released",
+        [SPOOL_EVENT_INTERRUPTED] = "interrupted",
+        [SPOOL_EVENT_HELD] = "held",
+        [SPOOL_EVENT_RETRIED] = "retried",
+        [SPOOL_EVENT_CANCELLED] = "cancelled",
+        [SPOOL_EVENT_DROPPED] = "dropped",
+        [SPOOL_EVENT_EXPIRED] = "expired",
+        [SPOOL_EVENT_GIVEN_UP] = "given_up",
+    };
+    PANIC_IF((unsigned)kind >= SPOOL_EVENT_COUNT);
+    return names[kind];
+}
+
 void spool_status_destroy(struct spool_status *status)
 {
     if (status == NULL)
@@ -102,6 +132,29 @@ void spool_cancel(struct spool *spool, const struct id *id, const char *client,
                   spool_status_fn fn, void *ctx)
 {
     spool->ops->cancel(spool, id, client, fn, ctx);
+}
+
+void spool_retry(struct spool *spool, const struct id *id, spool_status_fn fn,
+                 void *ctx)
+{
+    spool->ops->retry(spool, id, fn, ctx);
+}
+
+void spool_drop(struct spool *spool, const struct id *id, spool_status_fn fn,
+                void *ctx)
+{
+    spool->ops->drop(spool, id, fn, ctx);
+}
+
+void spool_list(struct spool *spool, const struct spool_filter *filter,
+                spool_list_fn fn, void *ctx)
+{
+    struct spool_filter own = *filter;
+    if (own.limit < 1)
+        own.limit = 1;
+    if (own.limit > LIST_MAX)
+        own.limit = LIST_MAX;
+    spool->ops->list(spool, &own, fn, ctx);
 }
 
 void spool_watch(struct spool *spool, const struct id *id, const char *client,

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/queue.h>
 
 #include "core/clock.h"
@@ -41,8 +42,11 @@ struct spool_options {
     size_t route_count;
     int64_t max_jobs; /* waiting, active and held ones */
     int64_t max_bytes;
-    int64_t history_keep_ms; /* how long settled jobs are remembered */
+    int64_t history_keep_ms;        /* how long settled jobs are remembered */
+    int64_t history_keep_failed_ms; /* failed and expired ones, with bodies */
     int64_t history_max_jobs;
+    int64_t give_up_ms;    /* a job tried again by spool_retry() has so long;
+                            * 0: for ever */
     int64_t key_window_ms; /* how long idempotency keys are, from accept on */
     int64_t key_max;       /* the oldest of a settled job gives way */
     const struct clock *clock;
@@ -73,6 +77,36 @@ struct spool_options {
 MUST_CHECK enum err_code
 spool_create_memory(struct spool **out, const struct spool_options *options,
                     struct err *err);
+
+/*
+ * "sqlite": what was accepted survives the end of the process and of the
+ * machine. path is the database; bodies from SPOOL_BODY_FILE_MIN on are files
+ * in the directory "path.bodies". Both are made, mode 0600 and 0700, when they
+ * are not there. Two threads of its own, one that writes and one that syncs
+ * large bodies; all callbacks come from the writer.
+ *
+ * Refused, each with a sentence that says what to do: ERR_EXISTS when another
+ * process has it open, ERR_DENIED for wrong permissions, ERR_INVALID for a
+ * damaged file, for a schema newer than this program, and for a missing
+ * write-ahead log of a spool that was not closed (jobs would be lost in
+ * silence).
+ *
+ * Jobs whose message may have left when the last process died come back by
+ * their on_unknown: due at once, or held.
+ */
+#define SPOOL_BODY_FILE_MIN (1U << 20)
+MUST_CHECK enum err_code
+spool_create_sqlite(struct spool **out, const struct spool_options *options,
+                    const char *path, struct err *err);
+
+/*
+ * Checks a spool that no process has open: SQLite's own integrity check, every
+ * record read back, numbers counted again, body files against rows. Each
+ * finding is a line on out. ERR_NONE when all is well, ERR_INVALID for
+ * findings, else as spool_create_sqlite().
+ */
+MUST_CHECK enum err_code spool_verify_sqlite(const char *path, FILE *out,
+                                             struct err *err);
 
 /*
  * No request may be under way, no claim out and nobody watching. NULL is
@@ -196,6 +230,18 @@ void spool_settle(struct spool *spool, struct claim *claim,
 void spool_release(struct spool *spool, struct claim *claim, int64_t due_ms,
                    struct str note);
 
+/* err->code ERR_NONE: the mark is as durable as the spool is. */
+typedef void (*spool_mark_fn)(void *ctx, const struct err *err);
+
+/*
+ * Before the message of a started claim may leave, if job->on_unknown is hold:
+ * should the process die before the claim is settled or released, the job
+ * comes back as held. Until fn was called without an error the message must
+ * not be sent, nor the claim given back. The mark ends with the claim.
+ */
+void spool_mark(struct spool *spool, struct claim *claim, spool_mark_fn fn,
+                void *ctx);
+
 /* ---- status, cancel, watch ---- */
 
 struct spool_recipient {
@@ -205,6 +251,35 @@ struct spool_recipient {
     char *reply; /* NULL: none yet */
     char *relay; /* NULL: none yet */
 };
+
+/* What happened to a job, oldest first: its trail. */
+enum spool_event_kind {
+    SPOOL_EVENT_ACCEPTED,
+    SPOOL_EVENT_ATTEMPT,     /* text: what came of it, in words */
+    SPOOL_EVENT_RELEASED,    /* back without an attempt; text: why */
+    SPOOL_EVENT_INTERRUPTED, /* the process ended during an attempt */
+    SPOOL_EVENT_HELD,        /* text: why */
+    SPOOL_EVENT_RETRIED,     /* a person said: again */
+    SPOOL_EVENT_CANCELLED,
+    SPOOL_EVENT_DROPPED, /* by a person */
+    SPOOL_EVENT_EXPIRED,
+    SPOOL_EVENT_GIVEN_UP,
+    SPOOL_EVENT_COUNT
+};
+
+/* Of more, the first and the latest are kept. */
+#define SPOOL_EVENTS_MAX 32
+
+struct spool_event {
+    int64_t at_ms;
+    enum spool_event_kind kind;
+    unsigned attempt;  /* its number; 0: none */
+    const char *relay; /* NULL: none */
+    const char *text;  /* NULL: none */
+};
+
+/* "accepted", "attempt": words of the protocol. Static. */
+const char *spool_event_name(enum spool_event_kind kind);
 
 /*
  * A snapshot. Owned by who got it; spool_status_destroy() frees it, all in one
@@ -219,16 +294,21 @@ struct spool_status {
     char *note;              /* NULL: none */
     struct spool_recipient *recipients;
     size_t recipient_count;
+    struct spool_event *events;
+    size_t event_count;
+    bool has_body; /* can be tried again */
 };
 
 void spool_status_destroy(struct spool_status *status); /* NULL allowed */
 
 /*
- * status (the callee's, NULL when there is no such job for this client).
- * cancelled tells for spool_cancel() whether it did; false otherwise.
+ * status (the callee's, NULL when there is no such job for this client) is
+ * what holds after the request. changed tells for spool_cancel(),
+ * spool_retry() and spool_drop() whether it did what was asked; false
+ * otherwise.
  */
 typedef void (*spool_status_fn)(void *ctx, struct spool_status *status,
-                                bool cancelled);
+                                bool changed);
 
 /* client NULL: whosever it is. */
 void spool_find(struct spool *spool, const struct id *id, const char *client,
@@ -237,6 +317,48 @@ void spool_find(struct spool *spool, const struct id *id, const char *client,
 /* Possible while no attempt is running and the job is not settled. */
 void spool_cancel(struct spool *spool, const struct id *id, const char *client,
                   spool_status_fn fn, void *ctx);
+
+/*
+ * For a person: failed, held, deferred, expired and cancelled jobs that still
+ * have their body, and are not claimed, are due at once, with a new give_up_at
+ * and without an expires_at that has passed. Recipients that have the mail are
+ * left alone. The spool may come to hold more than max_jobs by it.
+ */
+void spool_retry(struct spool *spool, const struct id *id, spool_status_fn fn,
+                 void *ctx);
+
+/*
+ * For a person: whatever waits or is held, and no attempt is running, becomes
+ * cancelled; a settled job is forgotten with its body (status is then what it
+ * was). The ledger and the job's idempotency key stay.
+ */
+void spool_drop(struct spool *spool, const struct id *id, spool_status_fn fn,
+                void *ctx);
+
+struct spool_filter {
+    unsigned states;           /* bits 1 << enum job_state; 0: any */
+    const char *relay;         /* last one tried, for any recipient; or NULL */
+    const char *tag;           /* or NULL */
+    int64_t created_before_ms; /* 0: any */
+    struct id after;           /* go on behind this one, if has_after; when it
+                                * is forgotten, where its id belongs in time */
+    bool has_after;
+    size_t limit; /* most jobs in the answer, taken into 1..1000 */
+};
+
+/*
+ * The jobs in order of acceptance; each status and the array (NULL when count
+ * is 0) are the callee's (spool_status_destroy() and mem_free()). more: there
+ * may be others behind *last, which need not be one of the jobs. A filter that
+ * few jobs pass gives short or empty answers with more set, so that nobody
+ * waits long. last is NULL when no job was looked at; more is false then.
+ */
+typedef void (*spool_list_fn)(void *ctx, struct spool_status **jobs,
+                              size_t count, bool more, const struct id *last);
+
+/* The filter need not outlive the call. */
+void spool_list(struct spool *spool, const struct spool_filter *filter,
+                spool_list_fn fn, void *ctx);
 
 /*
  * Calls fn once, when the job is settled or held (at once if it is, or if
@@ -295,9 +417,14 @@ struct spool_stats {
     int64_t active; /* claimed, and neither given back nor cancelled */
     int64_t held;
     int64_t bytes;      /* of waiting, active and held jobs: job_cost_bytes()
-                         * and what the spool itself adds */
+                         * and what the spool itself adds. In memory also of
+                         * failed ones that keep their body: these bodies give
+                         * way, the oldest first, when an accept needs room */
     int64_t remembered; /* settled jobs that can be asked for */
     int64_t keys;
+    int64_t commits;      /* since the start; 0 for memory */
+    int64_t unrecorded;   /* settlements that wait for the disk */
+    char disk_error[160]; /* why the last commit failed; "" when it did not */
 };
 
 /* Never blocks beyond a short lock. All numbers are of one moment. */

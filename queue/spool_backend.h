@@ -19,10 +19,18 @@ struct spool_ops {
                    void *ctx);
     void (*release)(struct spool *spool, struct claim *claim, int64_t due_ms,
                     struct str note);
+    void (*mark)(struct spool *spool, struct claim *claim, spool_mark_fn fn,
+                 void *ctx);
     void (*find)(struct spool *spool, const struct id *id, const char *client,
                  spool_status_fn fn, void *ctx);
     void (*cancel)(struct spool *spool, const struct id *id, const char *client,
                    spool_status_fn fn, void *ctx);
+    void (*retry)(struct spool *spool, const struct id *id, spool_status_fn fn,
+                  void *ctx);
+    void (*drop)(struct spool *spool, const struct id *id, spool_status_fn fn,
+                 void *ctx);
+    void (*list)(struct spool *spool, const struct spool_filter *filter,
+                 spool_list_fn fn, void *ctx);
     void (*watch)(struct spool *spool, const char *client,
                   struct spool_watch *watch);
     bool (*unwatch)(struct spool *spool, struct spool_watch *watch);

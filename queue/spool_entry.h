@@ -9,9 +9,9 @@
 #include "core/heap.h"
 #include "core/map.h"
 #include "core/mem.h"
-#include "core/str.h"
 #include "queue/claim.h"
 #include "queue/job.h"
+#include "queue/progress.h"
 #include "queue/spool.h"
 
 /*
@@ -25,31 +25,13 @@ struct spool_entry;
 
 TAILQ_HEAD(spool_watch_list, spool_watch);
 
-/* What was said about one recipient. Immutable. */
-struct spool_words {
-    size_t reply_len;
-    size_t relay_len;
-    char text[]; /* the reply, NUL, the relay, NUL */
-};
-
-/* Cuts both at SPOOL_TEXT_MAX. Freed with mem_free(). */
-struct spool_words *spool_words_new(struct str reply, struct str relay);
-
-struct spool_record {
-    enum recipient_state state;
-    unsigned attempts;
-    struct spool_words *words; /* NULL: none yet */
-};
-
 struct spool_live {
     struct heap_item due;      /* in its lane's heap while it waits */
     struct heap_item limit;    /* key: when it expires or is given up */
     struct spool_entry *entry; /* NULL: forgotten, but a claim is out */
     struct claim claim;        /* its reference to the job lives as long */
     atomic_uint gate;
-    bool claimed;  /* the claim is out */
-    unsigned lane; /* index into the spool's */
-    int64_t cost_bytes;
+    bool claimed; /* the claim is out */
     struct spool_watch_list watches;
     struct body *body; /* the job's, once it was let go of */
     STAILQ_ENTRY(spool_live) next;
@@ -60,24 +42,32 @@ STAILQ_HEAD(spool_live_list, spool_live);
 
 struct spool_entry {
     struct map_item by_id;
-    STAILQ_ENTRY(spool_entry) next; /* in the history */
+    TAILQ_ENTRY(spool_entry) order; /* of acceptance */
+    TAILQ_ENTRY(spool_entry) next;  /* in a history */
     struct job *job;
     struct spool_live *live; /* NULL: settled and no claim out */
     struct spool_key *key;   /* NULL: none, or it was dropped */
-    char *note;
-    int64_t settled_ms;
-    enum job_state state; /* never JOB_ACTIVE: see spool_entry_state() */
-    unsigned attempts;
-    struct spool_record records[]; /* one for each recipient */
+    unsigned lane;           /* index into the spool's */
+    bool kept;               /* settled, and its body is still there */
+    int64_t cost_bytes;
+    size_t progress_bytes; /* that part of it */
+    struct progress progress;
 };
 
-STAILQ_HEAD(spool_entry_list, spool_entry);
+TAILQ_HEAD(spool_entry_list, spool_entry);
 
-/* With its live part, which knows its cost. Takes references. No lock. */
-struct spool_entry *spool_entry_new(struct job *job, unsigned lane);
+/* With its live part. Takes references. No lock. */
+struct spool_entry *spool_entry_new(struct job *job, unsigned lane,
+                                    int64_t now_ms);
 
 /* The entry only. No lock. */
 void spool_entry_free(struct spool_entry *entry);
+
+/* What the entry costs after a change of its progress; returns the change. */
+int64_t spool_entry_weigh(struct spool_entry *entry);
+
+/* A live part for an entry that has none. */
+void spool_live_new(struct spool_entry *entry);
 
 /* With the body it holds. No lock. */
 void spool_live_free(struct spool_live *live);

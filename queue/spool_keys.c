@@ -117,3 +117,12 @@ void spool_keys_settled(struct spool_keys *keys, struct spool_key *key,
     key->state = state;
     heap_push(&keys->settled, &key->age, key->created_ms);
 }
+
+void spool_keys_reopened(struct spool_keys *keys, struct spool_key *key,
+                         int64_t now_ms)
+{
+    if (is_over(keys, key, now_ms))
+        drop(keys, key);
+    else
+        heap_remove(&keys->settled, &key->age);
+}

@@ -54,4 +54,8 @@ void spool_keys_add(struct spool_keys *keys, struct spool_key *key,
 void spool_keys_settled(struct spool_keys *keys, struct spool_key *key,
                         enum job_state state);
 
+/* The job waits again: if the window is not over yet, the key stays with it. */
+void spool_keys_reopened(struct spool_keys *keys, struct spool_key *key,
+                         int64_t now_ms);
+
 #endif

@@ -4,9 +4,6 @@
 #include "core/panic.h"
 #include "queue/spool_memory.h"
 
-/* Jobs expired in one go under the lock. */
-#define EXPIRE_BATCH 64
-
 /* ---- find, cancel ---- */
 
 void spool_memory_show(struct spool *spool, const struct id *id,
@@ -23,17 +20,21 @@ void spool_memory_show(struct spool *spool, const struct id *id,
     fn(ctx, status, false);
 }
 
+/* how: progress_cancel() or progress_drop(). */
 static bool cancel_locked(struct spool_memory *m, struct spool_entry *entry,
+                          void (*how)(struct progress *p, int64_t now_ms),
                           int64_t now_ms, struct spool_effects *effects)
 {
     struct spool_live *live = entry->live;
-    if (job_state_is_settled(entry->state))
+    if (job_state_is_settled(entry->progress.state))
         return false;
     unsigned open = CLAIM_GATE_OPEN;
     if (live->claimed && !atomic_compare_exchange_strong(&live->gate, &open,
                                                          CLAIM_GATE_CANCELLED))
         return false;
-    spool_memory_move(m, entry, JOB_CANCELLED, live->claimed, now_ms, effects);
+    spool_memory_lift(m, entry);
+    how(&entry->progress, now_ms);
+    spool_memory_land(m, entry, live->claimed, effects);
     return true;
 }
 
@@ -49,12 +50,94 @@ void spool_memory_cancel(struct spool *spool, const struct id *id,
     mutex_lock(&m->lock);
     struct spool_entry *entry = spool_memory_find(m, id, client, now_ms);
     if (entry != NULL) {
-        cancelled = cancel_locked(m, entry, now_ms, &effects);
+        cancelled = cancel_locked(m, entry, progress_cancel, now_ms, &effects);
         status = spool_entry_status(entry);
         spool_memory_forget(m, now_ms, &effects);
     }
     mutex_unlock(&m->lock);
     fn(ctx, status, cancelled);
+    spool_effects_run(m, &effects);
+}
+
+/* ---- retry, drop ---- */
+
+static bool retry_locked(struct spool_memory *m, struct spool_entry *entry,
+                         int64_t now_ms, struct spool_effects *effects)
+{
+    struct progress *p = &entry->progress;
+    if (p->state == JOB_QUEUED)
+        return false;
+    if (entry->live == NULL) {
+        if (!entry->kept || entry->job->body == NULL)
+            return false;
+        spool_memory_reopen(m, entry, now_ms);
+    } else {
+        if (entry->live->claimed)
+            return false;
+        spool_memory_lift(m, entry);
+    }
+    struct spool_live *live = entry->live;
+    PANIC_IF(!progress_retry(p, now_ms, m->give_up_ms));
+    heap_remove(&m->lanes[entry->lane].due, &live->due);
+    heap_remove(&m->limits, &live->limit);
+    live->limit.key = progress_limit_ms(p);
+    spool_memory_land(m, entry, false, effects);
+    return true;
+}
+
+void spool_memory_retry(struct spool *spool, const struct id *id,
+                        spool_status_fn fn, void *ctx)
+{
+    struct spool_memory *m = spool_memory_of(spool);
+    struct spool_status *status = NULL;
+    bool retried = false;
+    struct spool_effects effects;
+    spool_effects_init(&effects);
+    int64_t now_ms = clock_real_ms(m->clock);
+    mutex_lock(&m->lock);
+    struct spool_entry *entry = spool_memory_find(m, id, NULL, now_ms);
+    if (entry != NULL) {
+        retried = retry_locked(m, entry, now_ms, &effects);
+        status = spool_entry_status(entry);
+    }
+    mutex_unlock(&m->lock);
+    fn(ctx, status, retried);
+    spool_effects_run(m, &effects);
+}
+
+static bool drop_locked(struct spool_memory *m, struct spool_entry *entry,
+                        int64_t now_ms, struct spool_status **status,
+                        struct spool_effects *effects)
+{
+    bool dropped = true;
+    if (job_state_is_settled(entry->progress.state)) {
+        *status = spool_entry_status(entry);
+        (*status)->has_body = false;
+        spool_memory_forget_one(m, entry, effects);
+    } else {
+        dropped = cancel_locked(m, entry, progress_drop, now_ms, effects);
+        *status = spool_entry_status(entry);
+    }
+    return dropped;
+}
+
+void spool_memory_drop(struct spool *spool, const struct id *id,
+                       spool_status_fn fn, void *ctx)
+{
+    struct spool_memory *m = spool_memory_of(spool);
+    struct spool_status *status = NULL;
+    bool dropped = false;
+    struct spool_effects effects;
+    spool_effects_init(&effects);
+    int64_t now_ms = clock_real_ms(m->clock);
+    mutex_lock(&m->lock);
+    struct spool_entry *entry = spool_memory_find(m, id, NULL, now_ms);
+    if (entry != NULL) {
+        dropped = drop_locked(m, entry, now_ms, &status, &effects);
+        spool_memory_forget(m, now_ms, &effects);
+    }
+    mutex_unlock(&m->lock);
+    fn(ctx, status, dropped);
     spool_effects_run(m, &effects);
 }
 
@@ -69,8 +152,8 @@ void spool_memory_watch(struct spool *spool, const char *client,
     mutex_lock(&m->lock);
     struct spool_entry *entry =
         spool_memory_find(m, &watch->id, client, now_ms);
-    bool waiting = entry != NULL && entry->state != JOB_HELD &&
-                   !job_state_is_settled(entry->state);
+    bool waiting = entry != NULL && entry->progress.state != JOB_HELD &&
+                   !job_state_is_settled(entry->progress.state);
     watch->waiting = waiting;
     if (waiting)
         TAILQ_INSERT_TAIL(&entry->live->watches, watch, next);
@@ -101,21 +184,6 @@ bool spool_memory_unwatch(struct spool *spool, struct spool_watch *watch)
 
 /* ---- time ---- */
 
-static enum job_state overdue(const struct job *job, int64_t now_ms)
-{
-    bool expired = job->expires_at_ms != 0 && job->expires_at_ms <= now_ms;
-    bool given_up_first =
-        job->give_up_at_ms != 0 && job->give_up_at_ms < job->expires_at_ms;
-    return expired && !given_up_first ? JOB_EXPIRED : JOB_FAILED;
-}
-
-static char *overdue_note(enum job_state state)
-{
-    return mem_strdup(state == JOB_EXPIRED
-                          ? STR("expired before it was delivered")
-                          : STR("given up: not delivered in time"));
-}
-
 struct expiry {
     struct spool_expired *expired;
     size_t count;
@@ -138,13 +206,12 @@ static size_t expire_locked(struct spool_memory *m, int64_t now_ms, size_t max,
         if (live->claimed)
             continue;
         struct spool_entry *entry = live->entry;
-        enum job_state state = overdue(entry->job, now_ms);
-        mem_free(entry->note);
-        entry->note = overdue_note(state);
+        spool_memory_lift(m, entry);
+        progress_expire(&entry->progress, now_ms);
         struct spool_expired *expired = &expiry->expired[expiry->count++];
         expired->id = entry->job->id;
-        expired->state = state;
-        spool_memory_move(m, entry, state, false, now_ms, effects);
+        expired->state = entry->progress.state;
+        spool_memory_land(m, entry, false, effects);
         spool_memory_forget(m, now_ms, effects);
     }
     const struct heap_item *next = heap_peek(&m->limits);
@@ -163,8 +230,8 @@ void spool_memory_expire(struct spool *spool, int64_t now_ms, size_t limit,
     spool_effects_init(&effects);
     do {
         max = limit - expiry.count;
-        if (max > EXPIRE_BATCH)
-            max = EXPIRE_BATCH;
+        if (max > SPOOL_BATCH)
+            max = SPOOL_BATCH;
         expiry.expired =
             mem_realloc(expiry.expired,
                         (expiry.count + max) * sizeof(struct spool_expired));

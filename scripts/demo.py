@@ -139,6 +139,7 @@ relays = (
     password_file = "{password}"; ca_file = "{self.dir}/ca.pem";
     connections = 4; }}
 );
+spool = {{ path = "{self.dir}/spool.db"; }};
 """)
         daemon = Program([self.bin / "postriderd", "-c", config],
                          r"event=ready\b", "stderr")

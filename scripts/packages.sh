@@ -3,8 +3,8 @@
 
 packages_build=(
     cmake gcc libc6-dev ninja-build pkg-config
-    libconfig-dev libcurl4-openssl-dev libevent-dev libssl-dev libyajl-dev
-    netcat-openbsd python3 ca-certificates)
+    libconfig-dev libcurl4-openssl-dev libevent-dev libsqlite3-dev libssl-dev
+    libyajl-dev python3 ca-certificates netcat-openbsd)
 
 packages_test=(
     clang clang-format libclang-rt-14-dev libcmocka-dev libgmime-3.0-dev

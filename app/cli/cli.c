@@ -56,8 +56,8 @@ static const char exit_codes[] =
 typedef const struct cli_command *(*command_fn)(void);
 
 static const command_fn commands[] = {
-    cmd_send,   cmd_enqueue, cmd_status, cmd_wait,
-    cmd_cancel, cmd_stats,   cmd_ping,
+    cmd_send, cmd_enqueue, cmd_status, cmd_wait,  cmd_cancel,
+    cmd_list, cmd_retry,   cmd_drop,   cmd_stats, cmd_ping,
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 

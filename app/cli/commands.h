@@ -9,6 +9,9 @@ const struct cli_command *cmd_enqueue(void);
 const struct cli_command *cmd_status(void);
 const struct cli_command *cmd_wait(void);
 const struct cli_command *cmd_cancel(void);
+const struct cli_command *cmd_list(void);
+const struct cli_command *cmd_retry(void);
+const struct cli_command *cmd_drop(void);
 const struct cli_command *cmd_stats(void);
 const struct cli_command *cmd_ping(void);
 

@@ -109,7 +109,8 @@ int exchange_wait_result(struct cli *cli, const struct exchange *x)
     if (code != EX_TEMPFAIL)
         return code;
     if (str_equal(job_state(x), STR("held")))
-        cli_complain(cli, "the job is held until a person decides");
+        cli_complain(cli, "the job is held until a person decides: postrider "
+                          "retry or drop");
     else
         cli_complain(cli, "the time to wait is over and the job not settled");
     return code;

@@ -26,7 +26,7 @@ static const struct error_word words[] = {
      "ids are 26 characters; settled jobs are forgotten after a while, and "
      "clients see their own jobs only"},
     {"not_cancellable", EX_DATAERR, false,
-     "a job can be cancelled while it waits: look at 'postrider status'"},
+     "it can be done while no attempt runs: look at 'postrider status'"},
     {"key_conflict", EX_DATAERR, false,
      "another mail was accepted under this key: give each mail its own"},
     {"too_large", EX_DATAERR, false, NULL},

@@ -57,6 +57,24 @@ void show_text(FILE *out, struct str text)
     buf_fini(&safe);
 }
 
+void show_text_cut(FILE *out, struct str text, size_t max)
+{
+    if (text.len <= max) {
+        show_text(out, text);
+        return;
+    }
+    size_t len = 0;
+    for (;;) {
+        size_t step = utf8_next(text, len, NULL);
+        step = step > 0 ? step : 1;
+        if (len + step + 3 > max)
+            break;
+        len += step;
+    }
+    show_text(out, str_of(text.data, len));
+    (void)fputs("...", out);
+}
+
 void show_excerpt(struct str text, char out[SHOW_EXCERPT_MAX])
 {
     struct buf safe;

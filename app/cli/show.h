@@ -15,6 +15,12 @@
  */
 void show_text(FILE *out, struct str text);
 
+/*
+ * The same on max bytes at most: what is longer ends in "...". What takes
+ * escapes may come out wider.
+ */
+void show_text_cut(FILE *out, struct str text, size_t max);
+
 /* The beginning of text in quotes, safe as above; for messages. */
 #define SHOW_EXCERPT_MAX 128
 void show_excerpt(struct str text, char out[SHOW_EXCERPT_MAX]);

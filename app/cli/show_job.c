@@ -3,6 +3,7 @@
 #include <stdbool.h>
 
 #include "app/cli/show.h"
+#include "app/cli/show_trail.h"
 #include "app/cli/show_value.h"
 #include "core/str.h"
 
@@ -21,7 +22,7 @@ static const struct state_words job_words[] = {
     {"failed", "settled, but not every recipient has it"},
     {"expired", "its time to be delivered was over"},
     {"cancelled", "will not be sent"},
-    {"held", "waits for a person: the relay's answer to it was lost"},
+    {"held", "waits for a person: it may have been delivered already"},
 };
 
 static const char *words_for(struct str state)
@@ -36,7 +37,8 @@ static const char *words_for(struct str state)
 static bool is_shown_elsewhere(struct str name)
 {
     return str_equal(name, STR("id")) || str_equal(name, STR("state")) ||
-           str_equal(name, STR("recipients"));
+           str_equal(name, STR("recipients")) ||
+           str_equal(name, STR("trail")) || str_equal(name, STR("body"));
 }
 
 static size_t address_width(const struct json_node *recipients)
@@ -96,6 +98,7 @@ void show_job(FILE *out, const struct json_node *job, int64_t now_ms)
 {
     const struct json_node *recipients =
         jsontree_get(job, "recipients", JSON_ARRAY);
+    const struct json_node *trail = jsontree_get(job, "trail", JSON_ARRAY);
     struct str state = jsontree_text(job, "state");
     if (job == NULL)
         return;
@@ -111,4 +114,7 @@ void show_job(FILE *out, const struct json_node *job, int64_t now_ms)
             show_member(out, n, 2, now_ms);
     if (recipients != NULL)
         show_recipients(out, recipients);
+    if (trail != NULL && trail->first != NULL)
+        show_trail(out, trail, now_ms);
+    show_trail_advice(out, job);
 }

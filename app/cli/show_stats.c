@@ -22,6 +22,23 @@ bool show_stats_ledger(const struct json_node *ledger, bool *adds_up)
     return true;
 }
 
+/* Numbers that mean trouble are told as such. */
+static void show_trouble(FILE *out, const struct json_node *spool)
+{
+    int64_t unrecorded = 0;
+    if (jsontree_text(spool, "disk_error").len > 0)
+        (void)fputs("  (THE SPOOL CANNOT BE WRITTEN: jobs are refused until "
+                    "it can)\n",
+                    out);
+    if (jsontree_int(jsontree_get(spool, "unrecorded", JSON_NUMBER),
+                     &unrecorded) &&
+        unrecorded > 0)
+        (void)fputs("  (unrecorded: results of attempts that wait for the "
+                    "disk; until they\n   are on it, a crash makes them be "
+                    "sent again)\n",
+                    out);
+}
+
 void show_stats(FILE *out, const struct json_node *reply, int64_t now_ms)
 {
     bool adds_up;
@@ -29,6 +46,8 @@ void show_stats(FILE *out, const struct json_node *reply, int64_t now_ms)
         if (str_equal(n->name, STR("ok")) || str_equal(n->name, STR("ref")))
             continue;
         show_member(out, n, 0, now_ms);
+        if (str_equal(n->name, STR("spool")))
+            show_trouble(out, n);
         if (show_stats_ledger(n, &adds_up))
             (void)fputs(adds_up ? "  (adds up)\n"
                                 : "  (DOES NOT ADD UP: please report this)\n",

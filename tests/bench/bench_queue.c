@@ -101,6 +101,7 @@ static int64_t spool_cycle(bool with_key, unsigned waiting)
         .max_jobs = 1000000,
         .max_bytes = INT64_C(4) << 30,
         .history_keep_ms = 3600000,
+        .history_keep_failed_ms = 3600000,
         .history_max_jobs = 20000,
         .key_window_ms = 3600000,
         .key_max = 20000,

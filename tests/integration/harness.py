@@ -42,7 +42,9 @@ class Program:
     that the program is ready; the line is kept in .ready_line.
     """
 
-    def __init__(self, argv, ready, ready_on="stdout", env=None):
+    def __init__(self, argv, ready, ready_on="stdout", env=None,
+                 wait_ready=True):
+        """wait_ready=False: the caller waits, by wait_line(), himself."""
         self.argv = argv
         self.stopped = False
         self.lines = {"stdout": queue.Queue(), "stderr": queue.Queue()}
@@ -57,6 +59,8 @@ class Program:
                                  ("stderr", self.process.stderr))]
         for reader in self.readers:
             reader.start()
+        if not wait_ready:
+            return
         try:
             self.ready_line = self.wait_line(ready, ready_on)
         except BaseException:

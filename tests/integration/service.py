@@ -17,6 +17,16 @@ SETTLED = ("delivered", "failed", "expired", "cancelled", "held")
 PASSWORD = "pass word;very-secret"
 
 
+BACKEND = os.environ.get("POSTRIDER_SPOOL", "sqlite")
+DURABLE = "disk" if BACKEND == "sqlite" else "memory"
+
+
+def spool(directory, more=""):
+    """The group spool of a config, for the backend under test."""
+    path = f'path = "{directory}/spool.db";' if BACKEND == "sqlite" else ""
+    return f'spool = {{ backend = "{BACKEND}"; {path} {more} }};\n'
+
+
 def mail(**fields):
     """A small job; fields replace or add."""
     return {"from": "shop@example.org", "to": "ann@example.net",
@@ -92,12 +102,20 @@ class Datagram:
 class Daemon(Program):
     """postriderd with a configuration, and clients of it."""
 
-    def __init__(self, config, directory, env=None):
+    def __init__(self, config, directory, env=None, wait_ready=True):
         self.path = os.path.join(directory, "postrider.conf")
         pathlib.Path(self.path).write_text(config, encoding="utf-8")
         super().__init__([binary("postriderd"), "-c", self.path],
-                         lambda line: " event=ready " in line, "stderr",
-                         env=env)
+                         self.is_ready, "stderr", env=env,
+                         wait_ready=wait_ready)
+        if wait_ready:
+            self.find_doors()
+
+    @staticmethod
+    def is_ready(line):
+        return " event=ready " in line
+
+    def find_doors(self):
         listen = re.search(r'listen="?([^" ]+)', self.ready_line).group(1)
         self.doors = [door.split(":", 1) for door in listen.split(",")]
 
@@ -199,14 +217,22 @@ class Service:
                                      settings))
             routes = ('routes = ( { name = "default"; relays = [ "main" ]; },'
                       ' { name = "silent"; relays = [ "silent" ]; } );')
-        self.daemon = Daemon(f"""
+        if "shutdown" not in config:
+            config += 'shutdown = { drain = "2s"; };\n'
+        self.config = f"""
 listen = ( {{ type = "tcp"; port = 0; }}, {{ type = "udp"; port = 0; }},
            {{ type = "unix"; path = "{self.directory}/sock"; }} );
 relays = ( {", ".join(relays)} );
 {routes}
 retry = {{ {retry} }};
+{spool(self.directory)}
 {config}
-""", self.directory)
+"""
+        self.restart()
+
+    def restart(self):
+        """Starts the daemon, once more if it was ended."""
+        self.daemon = Daemon(self.config, self.directory)
         self.parts.append(self.daemon)
         for name in ("tcp", "unix", "udp", "log", "wait_log", "stats",
                      "status", "settled"):

@@ -3,7 +3,7 @@
 import unittest
 
 from harness import wait_until
-from service import Service, mail
+from service import DURABLE, Service, mail
 
 
 class Doors(unittest.TestCase):
@@ -17,7 +17,7 @@ class Doors(unittest.TestCase):
     def check_delivered(self, client, subject):
         answer = client.ask(mail(subject=subject))
         self.assertTrue(answer["ok"], answer)
-        self.assertEqual(answer["durable"], "memory")
+        self.assertEqual(answer["durable"], DURABLE)
         status = self.service.settled(answer["id"])
         self.assertEqual(status["state"], "delivered")
         self.assertEqual(status["recipients"][0]["state"], "delivered")

@@ -12,7 +12,7 @@ import unittest
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from service import Daemon, mail, relay_text
+from service import Daemon, mail, relay_text, spool
 
 
 class Mailbox:
@@ -102,6 +102,7 @@ class ForeignServer(unittest.TestCase):
 listen = ( {{ type = "tcp"; port = 0; }},
            {{ type = "unix"; path = "{directory.name}/sock"; }} );
 relays = ( {relay} );
+{spool(directory.name)}
 """, directory.name)
         self.addCleanup(daemon.stop)
         text = "Grüße\n.\n..dots\n" + "x" * 2000 + "\n"

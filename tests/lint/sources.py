@@ -8,7 +8,7 @@ import shared
 
 # Functions of ours that make a file's name of their first word.
 MAKERS = (
-    (r"\bpr_unit_test\(\s*([\w-]+)", "test_{}.c"),
+    (r"\bpr_(?:unit|spool)_test\(\s*([\w-]+)", "test_{}.c"),
     (r"\bpr_fuzz_target\(\s*([\w-]+)", "fuzz_{}.c"),
 )
 

@@ -45,9 +45,10 @@ static void smallest_config_gives_the_documented_defaults(void **state)
     load_good(&l, state, LOADED_RELAYS);
     const struct settings *s = l.settings;
     assert_string_equal(l.warnings, "");
-    assert_int_equal(s->spool.backend, SETTINGS_SPOOL_MEMORY);
-    assert_int_equal(s->spool.max_jobs, 200000);
-    assert_int_equal(s->spool.max_bytes, 512LL << 20);
+    assert_int_equal(s->spool.backend, SETTINGS_SPOOL_SQLITE);
+    assert_string_equal(s->spool.path, "/var/lib/postrider/spool.db");
+    assert_int_equal(s->spool.max_jobs, 2000000);
+    assert_int_equal(s->spool.max_bytes, 8LL << 30);
     assert_int_equal(s->queue.capacity, 1024);
     assert_int_equal(s->queue.max_bytes, 64LL << 20);
     assert_int_equal(s->workers.mode, SETTINGS_WORKERS_THREADS);
@@ -67,9 +68,9 @@ static void smallest_config_gives_the_documented_defaults(void **state)
     assert_int_equal(s->limits.full_wait_ms, SECONDS(2));
     assert_int_equal(s->limits.wait_ms, MINUTES(5));
     assert_int_equal(s->history.keep_ms, DAYS(7));
-    assert_int_equal(s->history.max_jobs, 20000);
+    assert_int_equal(s->history.max_jobs, 500000);
     assert_int_equal(s->idempotency.window_ms, HOURS(24));
-    assert_int_equal(s->idempotency.max_keys, 200000);
+    assert_int_equal(s->idempotency.max_keys, 5000000);
     assert_int_equal(s->shutdown.drain_ms, SECONDS(30));
     assert_string_equal(s->log_level, "info");
     assert_true(strlen(s->hostname) > 0);
@@ -203,7 +204,8 @@ static void unsafe_relays_are_warned_about_by_name(void **state)
               "{ name = \"worse\"; url = \"smtp://b\"; username = \"u\";\n"
               "password_file = \"main.password\"; tls = \"none\"; },\n"
               "{ name = \"blind\"; url = \"smtps://c\"; ca_file = \"ca.pem\";\n"
-              "verify = false; } );\nspool = { path = \"x\"; };\n");
+              "verify = false; } );\n"
+              "spool = { backend = \"memory\"; path = \"x\"; };\n");
     assert_int_equal(l.settings->relays[0].tls, SETTINGS_TLS_NONE);
     assert_int_equal(l.settings->relays[0].port, 587);
     assert_false(l.settings->relays[2].verify);

@@ -82,6 +82,7 @@ void rig_open(struct rig *rig)
         .max_jobs = 100000,
         .max_bytes = 1 << 28,
         .history_keep_ms = DAY_MS,
+        .history_keep_failed_ms = DAY_MS,
         .history_max_jobs = 100000,
         .key_window_ms = DAY_MS,
         .key_max = 100,

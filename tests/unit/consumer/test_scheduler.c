@@ -200,7 +200,10 @@ static void classes_enter_the_queue_by_their_shares(void **state)
         for (unsigned i = 0; i < 13; i++) {
             (void)scheduler_round(f.scheduler);
             struct claim *claim = take(&f, 0);
-            assert_non_null(claim);
+            if (claim == NULL) {
+                fail_msg("nothing to take in round %u", round);
+                return;
+            }
             turns[claim->job->priority]++;
             /* Not before the test is over: it would be due again. */
             spool_release(f.spool, claim, START_MS + 100000, STR(""));
@@ -233,7 +236,10 @@ static void full_lanes_are_passed_over_and_little_is_held(void **state)
     put(&f, &other);
     for (unsigned i = 0; i < 8; i++) {
         struct claim *claim = take(&f, 1);
-        assert_non_null(claim);
+        if (claim == NULL) {
+            fail_msg("nothing to take at %u", i);
+            return;
+        }
         bool found = strcmp(claim->job->route, "other") == 0;
         spool_release(f.spool, claim, START_MS + 100000, STR(""));
         if (found)
@@ -380,7 +386,10 @@ static void class_whose_answer_is_late_loses_no_turn(void **state)
     (void)scheduler_round(f.scheduler);
     for (unsigned i = 0; i < 13; i++) {
         struct claim *claim = take(&f, 0);
-        assert_non_null(claim);
+        if (claim == NULL) {
+            fail_msg("nothing to take at %u", i);
+            return;
+        }
         turns[claim->job->priority]++;
         spool_release(f.spool, claim, START_MS + 100000, STR(""));
     }

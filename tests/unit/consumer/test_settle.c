@@ -61,13 +61,19 @@ static void outcomes_become_a_plan(void **state)
         {{0, 1, 0, 0, 0}, 0, 1, NOW + 1001, 0, SETTLE_RECORD, RETRY, 1000},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        /* The job's own times are over: a person has retried it. */
         struct job job = {
             .on_unknown = rows[i].on_unknown,
+            .expires_at_ms = NOW - 1000,
+            .give_up_at_ms = NOW - 1000,
+        };
+        struct claim claim = {
+            .job = &job,
             .expires_at_ms = rows[i].expires_at_ms,
             .give_up_at_ms = rows[i].give_up_at_ms,
         };
         struct settle_input input = {
-            .job = &job,
+            .claim = &claim,
             .policy = &policy,
             .attempt = rows[i].attempt,
             .delivered = rows[i].n[0],
@@ -95,8 +101,9 @@ static void a_pause_beyond_all_time_does_not_wrap(void **state)
                                          .factor = 1.0,
                                          .longest_ms = INT64_MAX,
                                          .jitter = 0.0};
-    struct job job = {0};
-    struct settle_input input = {.job = &job,
+    struct job job = {.on_unknown = JOB_ON_UNKNOWN_RETRY};
+    struct claim claim = {.job = &job};
+    struct settle_input input = {.claim = &claim,
                                  .policy = &endless,
                                  .attempt = 1,
                                  .deferred = 1,
@@ -124,10 +131,10 @@ static void the_end_that_came_first_says_how(void **state)
         {NOW - 9, NOW, 1, EXPIRE},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct job job = {.expires_at_ms = rows[i].expires_at_ms,
-                          .give_up_at_ms = rows[i].give_up_at_ms};
+        struct claim claim = {.expires_at_ms = rows[i].expires_at_ms,
+                              .give_up_at_ms = rows[i].give_up_at_ms};
         enum settle_rest rest = RETRY;
-        int over = settle_is_over(&job, NOW, &rest);
+        int over = settle_is_over(&claim, NOW, &rest);
         if (over != rows[i].over || rest != rows[i].rest)
             fail_msg("row %zu: over %d rest %d", i, over, (int)rest);
     }

@@ -129,7 +129,9 @@ void desk_open(struct desk *d, int64_t max_jobs)
         .max_jobs = max_jobs,
         .max_bytes = 64 << 20,
         .history_keep_ms = 3600000,
+        .history_keep_failed_ms = 3600000,
         .history_max_jobs = 1000,
+        .give_up_ms = 3600000,
         .key_window_ms = 3600000,
         .key_max = 1000,
         .clock = &d->clock,
@@ -236,43 +238,84 @@ static void on_claimed(void *ctx, struct spool_lane lane,
     STAILQ_CONCAT(&claimed->claims, claims);
 }
 
-static void settle(struct spool *spool, struct claim *claim, int64_t now_ms)
+static size_t claim_lane(struct spool *spool, struct spool_lane lane,
+                         size_t limit, int64_t now_ms,
+                         struct claim_list *claims)
 {
+    struct claimed claimed;
+    size_t count = 0;
+    const struct claim *claim;
+    STAILQ_INIT(&claimed.claims);
+    spool_claim(spool, lane, limit, now_ms, on_claimed, &claimed);
+    STAILQ_FOREACH (claim, &claimed.claims, next)
+        count++;
+    STAILQ_CONCAT(claims, &claimed.claims);
+    return count;
+}
+
+/* Of all lanes. */
+static void claim_all(struct spool *spool, size_t limit, int64_t now_ms,
+                      struct claim_list *claims)
+{
+    size_t done = 0;
+    STAILQ_INIT(claims);
+    for (unsigned lane = 0; lane < 2 * JOB_PRIORITY_COUNT; lane++) {
+        const struct spool_lane where = {
+            lane / JOB_PRIORITY_COUNT,
+            (enum job_priority)(lane % JOB_PRIORITY_COUNT)};
+        if (done < limit)
+            done += claim_lane(spool, where, limit - done, now_ms, claims);
+    }
+}
+
+struct claim *desk_claim(struct spool *spool, int64_t now_ms)
+{
+    struct claim_list claims;
+    claim_all(spool, 1, now_ms, &claims);
+    struct claim *claim = STAILQ_FIRST(&claims);
+    if (claim != NULL)
+        assert_true(claim_start(claim));
+    return claim;
+}
+
+void desk_settle(struct spool *spool, struct claim *claim,
+                 enum recipient_state state, enum settle_rest rest,
+                 int64_t now_ms)
+{
+    static const char *const replies[RECIPIENT_STATE_COUNT] = {
+        [RECIPIENT_DELIVERED] = "250 2.0.0 \xff ok \"quoted\"",
+        [RECIPIENT_DEFERRED] = "451 4.7.1 Later",
+        [RECIPIENT_FAILED] = "550 5.1.1 Nobody",
+        [RECIPIENT_UNKNOWN] = "connection lost",
+    };
     struct settle_recipient recipients[100];
     assert_true(claim->pending_count <= 100);
-    assert_true(claim_start(claim));
     for (size_t i = 0; i < claim->pending_count; i++)
-        recipients[i] = (struct settle_recipient){
-            .index = claim->pending[i],
-            .state = RECIPIENT_DELIVERED,
-            .reply = STR("250 2.0.0 \xff ok \"quoted\"")};
+        recipients[i] =
+            (struct settle_recipient){.index = claim->pending[i],
+                                      .state = state,
+                                      .reply = str_from(replies[state])};
     const struct settlement settlement = {.recipients = recipients,
                                           .count = claim->pending_count,
                                           .relay = STR("main"),
                                           .at_ms = now_ms,
-                                          .rest = SETTLE_REST_FAIL};
+                                          .rest = rest,
+                                          .next_attempt_ms = now_ms + 60000};
     spool_settle(spool, claim, &settlement, NULL, NULL);
 }
 
 size_t desk_deliver(struct spool *spool, int64_t now_ms, size_t limit)
 {
+    struct claim_list claims;
+    struct claim *claim;
     size_t done = 0;
-    for (unsigned route = 0; route < 2; route++) {
-        for (int p = 0; p < JOB_PRIORITY_COUNT; p++) {
-            struct claimed claimed;
-            struct claim *claim;
-            const struct spool_lane lane = {route, (enum job_priority)p};
-            STAILQ_INIT(&claimed.claims);
-            if (done == limit)
-                return done;
-            spool_claim(spool, lane, limit - done, now_ms, on_claimed,
-                        &claimed);
-            while ((claim = STAILQ_FIRST(&claimed.claims)) != NULL) {
-                STAILQ_REMOVE_HEAD(&claimed.claims, next);
-                settle(spool, claim, now_ms);
-                done++;
-            }
-        }
+    claim_all(spool, limit, now_ms, &claims);
+    while ((claim = STAILQ_FIRST(&claims)) != NULL) {
+        STAILQ_REMOVE_HEAD(&claims, next);
+        assert_true(claim_start(claim));
+        desk_settle(spool, claim, RECIPIENT_DELIVERED, SETTLE_REST_FAIL,
+                    now_ms);
+        done++;
     }
     return done;
 }

@@ -58,6 +58,17 @@ void desk_pass(struct desk *d, int64_t ms);
 /* The id in a reply. */
 struct id desk_id(const char *reply);
 
+/* The first job that is due now, claimed and started; NULL: none is. */
+struct claim *desk_claim(struct spool *spool, int64_t now_ms);
+
+/*
+ * Settles a claim: all it has to send to get this state, with a reply that
+ * fits; what is not final is held or tried again in a minute.
+ */
+void desk_settle(struct spool *spool, struct claim *claim,
+                 enum recipient_state state, enum settle_rest rest,
+                 int64_t now_ms);
+
 /* Claims all that is due now and settles it so that each is delivered. */
 size_t desk_deliver(struct spool *spool, int64_t now_ms, size_t limit);
 

@@ -57,15 +57,25 @@ static size_t under_way(const struct slow_spool *s)
 }
 
 /* Answers the oldest. */
-static void answer(struct slow_spool *s, enum spool_answer how)
+static void answer_with(struct slow_spool *s, struct spool_accepted *accepted)
 {
     assert_true(under_way(s) > 0);
     size_t i = s->first++;
-    struct spool_accepted accepted = {
-        .answer = how, .id = s->asked[i].job->id, .state = JOB_QUEUED};
-    if (how == SPOOL_ERROR)
-        (void)err_set(&accepted.err, ERR_SYSTEM, "disk /secret/path broke");
-    s->asked[i].fn(s->asked[i].ctx, &accepted);
+    accepted->id = s->asked[i].job->id;
+    s->asked[i].fn(s->asked[i].ctx, accepted);
+}
+
+static void answer(struct slow_spool *s, enum spool_answer how)
+{
+    answer_with(s, &(struct spool_accepted){.answer = how});
+}
+
+static void answer_error(struct slow_spool *s, enum err_code code,
+                         const char *text)
+{
+    struct spool_accepted accepted = {.answer = SPOOL_ERROR};
+    (void)err_set(&accepted.err, code, "%s", text);
+    answer_with(s, &accepted);
 }
 
 static void say_room(struct slow_spool *s)
@@ -335,11 +345,32 @@ static void an_error_of_the_spool_is_internal(void **state)
     slow_open(&s);
     desk_open_with(&d, &s.base);
     (void)submit(&d, 1);
-    answer(&s, SPOOL_ERROR);
+    answer_error(&s, ERR_SYSTEM, "disk /secret/path broke");
     const char *reply = desk_replies(&d);
     assert_non_null(strstr(reply, "\"error\":\"internal\""));
     assert_non_null(strstr(reply, "\"retry\":true"));
     assert_null(strstr(reply, "secret"));
+    desk_close(&d);
+}
+
+static void a_full_disk_is_a_full_spool_in_its_own_words(void **state)
+{
+    struct slow_spool s;
+    struct desk d;
+    (void)state;
+    slow_open(&s);
+    desk_open_with(&d, &s.base);
+    (void)submit(&d, 1);
+    answer_error(&s, ERR_FULL, "the disk is full: make room");
+    const char *reply = desk_replies(&d);
+    assert_non_null(strstr(reply, "\"error\":\"spool_full\","
+                                  "\"message\":\"the disk is full: make "
+                                  "room\",\"retry\":true,"));
+    assert_int_equal(d.service.admission.held_bytes, 0);
+    /* It holds up nobody who comes after. */
+    (void)submit(&d, 2);
+    answer(&s, SPOOL_ACCEPTED);
+    expect_outcomes(&d, "2+");
     desk_close(&d);
 }
 
@@ -407,6 +438,7 @@ int main(void)
         cmocka_unit_test(a_job_stays_accepted_when_its_client_is_gone),
         cmocka_unit_test(the_bytes_under_way_are_bounded),
         cmocka_unit_test(an_error_of_the_spool_is_internal),
+        cmocka_unit_test(a_full_disk_is_a_full_spool_in_its_own_words),
         cmocka_unit_test(a_mail_larger_than_the_spool_is_too_large),
         cmocka_unit_test(answers_of_other_threads_come_by_mail),
     };

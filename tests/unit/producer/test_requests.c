@@ -67,8 +67,9 @@ static void requests_of_bad_shape_are_refused(void **state)
         {"{\"op\":\"pi\\u0000ng\"}", "bad_value", "op"},
         {"{\"op\":\"hello\",\"client\":\"x\"}", "unknown_op", "op"},
         {"{\"op\":\"auth\",\"mac\":\"x\"}", "unknown_op", "op"},
-        {"{\"op\":\"retry\"}", "unknown_op", "op"},
-        {"{\"op\":\"list\"}", "unknown_op", "op"},
+        {"{\"op\":\"retry\"}", "forbidden", NULL},
+        {"{\"op\":\"drop\"}", "forbidden", NULL},
+        {"{\"op\":\"list\"}", "forbidden", NULL},
         {"{\"op\":\"pause\"}", "unknown_op", "op"},
         {"{\"op\":\"resume\"}", "unknown_op", "op"},
         {"{\"op\":\"drain\"}", "unknown_op", "op"},
@@ -437,6 +438,9 @@ static void datagrams_may_ask_for_less(void **state)
         {"{\"op\":\"wait\",\"id\":\"x\"}", false},
         {"{\"op\":\"cancel\",\"id\":\"x\"}", false},
         {"{\"op\":\"stats\"}", false},
+        {"{\"op\":\"list\"}", false},
+        {"{\"op\":\"retry\",\"id\":\"x\"}", false},
+        {"{\"op\":\"drop\",\"id\":\"x\"}", false},
         {"{\"op\":\"hello\"}", false},
     };
     struct desk d;

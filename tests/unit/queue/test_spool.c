@@ -84,12 +84,13 @@ static void options_out_of_range_are_refused(void **state)
         default:
             bad.clock = NULL;
         }
-        assert_int_equal(spool_create_memory(&spool, &bad, &err), ERR_INVALID);
+        assert_int_equal(spooled_create(s, &spool, &bad, &err), ERR_INVALID);
         assert_int_equal(err.code, ERR_INVALID);
         assert_null(spool);
     }
     spool_destroy(NULL);
-    assert_string_equal(spool_durability(s->spool), "memory");
+    assert_string_equal(spool_durability(s->spool),
+                        spools_are_durable() ? "disk" : "memory");
 }
 
 /* ---- lanes and due times ---- */
@@ -130,44 +131,56 @@ static void jobs_are_claimed_in_order_of_time_due(void **state)
 }
 
 struct many {
+    struct waiter waiter;
+    struct claim_list claims;
     size_t count;
     int64_t next_ms;
     char last[ID_LEN + 1];
-    struct spooled *s;
 };
 
-static void settle_many(void *ctx, struct spool_lane lane,
-                        struct claim_list *claims, int64_t next_due_ms)
+static void keep_many(void *ctx, struct spool_lane lane,
+                      struct claim_list *claims, int64_t next_due_ms)
 {
     struct many *many = ctx;
-    struct claim *claim;
     assert_int_equal(lane.priority, JOB_PRIORITY_NORMAL);
     many->next_ms = next_due_ms;
-    while ((claim = STAILQ_FIRST(claims)) != NULL) {
-        STAILQ_REMOVE_HEAD(claims, next);
+    STAILQ_CONCAT(&many->claims, claims);
+    waiter_done(&many->waiter);
+}
+
+static void deliver_many(struct spooled *s, struct many *many, size_t limit)
+{
+    struct claim *claim;
+    spool_claim(s->spool, LANE_NORMAL, limit, START_MS, keep_many, many);
+    waiter_wait(&many->waiter);
+    while ((claim = STAILQ_FIRST(&many->claims)) != NULL) {
+        STAILQ_REMOVE_HEAD(&many->claims, next);
         many->count++;
         memcpy(many->last, claim->job->id.text, sizeof(many->last));
-        (void)spooled_settle(many->s, claim, RECIPIENT_DELIVERED,
-                             SETTLE_REST_RETRY, 0);
+        (void)spooled_settle(s, claim, RECIPIENT_DELIVERED, SETTLE_REST_RETRY,
+                             0);
     }
 }
 
 static void a_claim_takes_up_to_its_limit(void **state)
 {
     struct spooled *s = *state;
-    struct many many = {.s = s};
+    struct many many = {.count = 0};
     struct id ids[300];
+    waiter_init(&many.waiter);
+    STAILQ_INIT(&many.claims);
     for (unsigned i = 0; i < 300; i++)
         ids[i] = spooled_put_one(s);
     (void)put_at(s, START_MS + 5);
-    spool_claim(s->spool, LANE_NORMAL, 200, START_MS, settle_many, &many);
+    deliver_many(s, &many, 200);
     assert_int_equal(many.count, 200);
     assert_int_equal(many.next_ms, START_MS);
     assert_string_equal(many.last, ids[199].text);
-    spool_claim(s->spool, LANE_NORMAL, 200, START_MS, settle_many, &many);
+    deliver_many(s, &many, 200);
     assert_int_equal(many.count, 300);
     assert_int_equal(many.next_ms, START_MS + 5);
     assert_string_equal(many.last, ids[299].text);
+    waiter_fini(&many.waiter);
 }
 
 static void on_due_tells_of_earlier_times_only(void **state)
@@ -193,6 +206,7 @@ static void on_due_tells_of_earlier_times_only(void **state)
     (void)put_at(s, START_MS + 100);
     assert_int_equal(s->due_count, 3);
     spool_release(s->spool, claim, 0, STR(""));
+    spooled_rest(s);
     assert_int_equal(s->due_count, 4);
     assert_int_equal(s->due[3].due_ms, START_MS + 50);
 }
@@ -334,6 +348,7 @@ static void the_jobs_state_follows_its_recipients(void **state)
                                               .at_ms = START_MS,
                                               .next_attempt_ms = DAY_MS};
         spool_settle(s->spool, claim, &settlement, NULL, NULL);
+        spooled_rest(s);
         struct spool_status *status = spooled_find(s, &id, "app");
         assert_int_equal(status->state, table[t].expected);
         for (unsigned i = 0; i < 3; i++)
@@ -363,6 +378,7 @@ static void only_what_is_left_is_claimed_again(void **state)
                                           .next_attempt_ms = START_MS + 10,
                                           .note = STR("the relay was busy")};
     spool_settle(s->spool, claim, &settlement, NULL, NULL);
+    spooled_rest(s);
     struct spool_status *status = spooled_find(s, &id, "app");
     assert_int_equal(status->state, JOB_DEFERRED);
     assert_int_equal(status->attempts, 1);
@@ -408,6 +424,7 @@ static void long_and_odd_words_are_cut(void **state)
     memset(words, 'w', sizeof(words));
     spool_release(s->spool, spooled_claim(s, LANE_NORMAL), 0,
                   str_of(words, sizeof(words)));
+    spooled_rest(s);
     struct spool_status *status = spooled_find(s, &id, NULL);
     assert_int_equal(strlen(status->note), SPOOL_TEXT_MAX);
     spool_status_destroy(status);
@@ -418,6 +435,7 @@ static void long_and_odd_words_are_cut(void **state)
         .recipients = &said, .count = 1, .note = str_of(words, sizeof(words))};
     spool_settle(s->spool, spooled_claim(s, LANE_NORMAL), &settlement, NULL,
                  NULL);
+    spooled_rest(s);
     status = spooled_find(s, &id, NULL);
     assert_int_equal(strlen(status->recipients[0].reply), SPOOL_TEXT_MAX);
     assert_string_equal(status->note, "wwwwwwwwww");
@@ -450,7 +468,9 @@ static void a_released_job_keeps_its_place(void **state)
     struct claim *two = spooled_claim(s, LANE_NORMAL);
     assert_int_equal(spooled_stats(s).active, 2);
     spool_release(s->spool, two, 0, STR(""));
+    spooled_rest(s);
     spool_release(s->spool, one, START_MS, STR(""));
+    spooled_rest(s);
     struct spool_stats n = spooled_stats(s);
     assert_int_equal(n.active, 0);
     assert_int_equal(n.waiting, 3);
@@ -459,6 +479,7 @@ static void a_released_job_keeps_its_place(void **state)
     assert_string_equal(one->job->id.text, first.text);
     assert_int_equal(one->attempt, 1); /* releasing counts none */
     spool_release(s->spool, one, 0, STR(""));
+    spooled_rest(s);
     claim_is(s, LANE_NORMAL, &first);
     claim_is(s, LANE_NORMAL, &second);
     claim_is(s, LANE_NORMAL, &third);
@@ -471,6 +492,7 @@ static void a_job_released_for_later_waits(void **state)
     struct claim *claim = spooled_claim(s, LANE_NORMAL);
     assert_true(claim_start(claim));
     spool_release(s->spool, claim, START_MS + 500, STR("no relay is up"));
+    spooled_rest(s);
     struct spool_status *status = spooled_find(s, &id, NULL);
     assert_int_equal(status->state, JOB_QUEUED);
     assert_int_equal(status->attempts, 0);
@@ -482,6 +504,7 @@ static void a_job_released_for_later_waits(void **state)
     claim = spooled_claim(s, LANE_NORMAL);
     assert_true(claim_start(claim)); /* open again */
     spool_release(s->spool, claim, 0, STR(""));
+    spooled_rest(s);
     status = spooled_find(s, &id, NULL);
     assert_string_equal(status->note, "no relay is up");
     spool_status_destroy(status);
@@ -555,6 +578,7 @@ static void a_claimed_job_is_cancelled_through_its_gate(void **state)
     assert_false(claim_start(claim));
     assert_true(claim_size_bytes(claim) > 100); /* whole until it is back */
     spool_release(s->spool, claim, 0, STR("not cancelled"));
+    spooled_rest(s);
     assert_int_equal(spooled_state(s, &id), JOB_CANCELLED);
     assert_null(spooled_claim(s, LANE_NORMAL));
     assert_int_equal(spooled_stats(s).cancelled, 1);
@@ -612,8 +636,9 @@ static void a_held_job_waits_for_a_person(void **state)
 #define SPOOL_TEST(name)                                                       \
     cmocka_unit_test_setup_teardown(name, open_spool, close_spool)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    spools_choose(argc, argv);
     const struct CMUnitTest tests[] = {
         SPOOL_TEST(options_out_of_range_are_refused),
         SPOOL_TEST(lanes_are_routes_and_priorities),

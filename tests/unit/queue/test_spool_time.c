@@ -133,6 +133,7 @@ static void a_claimed_job_is_left_to_its_settlement(void **state)
     spooled_tick(s, 50);
     assert_int_equal(spooled_expire(s, 10).count, 0);
     spool_release(s->spool, one, 0, STR(""));
+    spooled_rest(s);
     (void)spooled_settle(s, two, RECIPIENT_DEFERRED, SETTLE_REST_RETRY,
                          START_MS + 60);
     (void)spooled_settle(s, three, RECIPIENT_DELIVERED, SETTLE_REST_RETRY, 0);
@@ -165,6 +166,7 @@ static void the_oldest_settled_job_is_forgotten_first(void **state)
     for (unsigned i = 0; i < 5; i++)
         ids[i] = spooled_put_one(&s);
     assert_true(spooled_cancel(&s, &ids[4], NULL, NULL));
+    spooled_tick(&s, 1);
     for (unsigned i = 0; i < 3; i++)
         spooled_deliver(&s, LANE_NORMAL);
     assert_int_equal(spooled_state(&s, &ids[4]), JOB_STATE_COUNT);
@@ -206,6 +208,7 @@ static void a_claim_outlives_its_forgotten_job(void **state)
     assert_true(claim_size_bytes(claim) > 100);
     assert_false(claim_start(claim));
     spool_release(s.spool, claim, 0, STR(""));
+    spooled_rest(&s);
     spooled_close(&s);
 }
 
@@ -322,6 +325,7 @@ static void the_oldest_key_of_a_settled_job_gives_way(void **state)
     answers(&s, keyed(&s, "app", "waits", 1), SPOOL_DUPLICATE, &waits,
             JOB_QUEUED);
     spool_release(s.spool, claim, 0, STR(""));
+    spooled_rest(&s);
     spooled_close(&s);
 }
 
@@ -349,6 +353,7 @@ static void watchers_are_told_once_when_it_is_settled(void **state)
     struct id id = spooled_put_one(s);
     for (unsigned i = 0; i < 3; i++)
         spool_watch(s->spool, &id, "app", &watches[i], tell, &told[i]);
+    spooled_rest(s);
     struct claim *claim = spooled_claim(s, LANE_NORMAL);
     (void)spooled_settle(s, claim, RECIPIENT_DEFERRED, SETTLE_REST_RETRY, 0);
     assert_int_equal(told[0].calls, 0);
@@ -373,6 +378,7 @@ static void a_watch_ends_with_every_end_and_when_held(void **state)
         job->expires_at_ms = atomic_load(&s->fake.now_ms) + 10;
         struct id id = spooled_put(s, job);
         spool_watch(s->spool, &id, NULL, &watch, tell, &told);
+        spooled_rest(s);
         struct claim *claim = NULL;
         if (ends[i] == JOB_CANCELLED) {
             assert_true(spooled_cancel(s, &id, NULL, NULL));
@@ -391,6 +397,7 @@ static void a_watch_ends_with_every_end_and_when_held(void **state)
         assert_int_equal(told.state, ends[i]);
         /* And at once for who comes later. */
         spool_watch(s->spool, &id, "app", &watch, tell, &told);
+        spooled_rest(s);
         assert_int_equal(told.calls, 2);
         assert_int_equal(told.state, ends[i]);
         assert_false(spool_unwatch(s->spool, &watch));
@@ -404,6 +411,7 @@ static void watching_what_is_not_there_is_answered_at_once(void **state)
     struct told told = {0};
     struct id id = spooled_put_one(s);
     spool_watch(s->spool, &id, "another", &watch, tell, &told);
+    spooled_rest(s);
     assert_int_equal(told.calls, 1);
     assert_int_equal(told.state, JOB_STATE_COUNT);
     assert_false(spool_unwatch(s->spool, &watch));
@@ -418,6 +426,7 @@ static void a_watcher_hears_of_a_job_that_is_forgotten_at_once(void **state)
     spooled_open(&s, none_remembered);
     struct id id = spooled_put_one(&s);
     spool_watch(s.spool, &id, NULL, &watch, tell, &told);
+    spooled_rest(&s);
     spooled_deliver(&s, LANE_NORMAL);
     assert_int_equal(told.calls, 1);
     assert_int_equal(told.state, JOB_DELIVERED);
@@ -428,8 +437,9 @@ static void a_watcher_hears_of_a_job_that_is_forgotten_at_once(void **state)
 #define SPOOL_TEST(name)                                                       \
     cmocka_unit_test_setup_teardown(name, open_spool, close_spool)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    spools_choose(argc, argv);
     const struct CMUnitTest tests[] = {
         SPOOL_TEST(jobs_expire_and_are_given_up),
         SPOOL_TEST(expire_says_when_to_come_again),

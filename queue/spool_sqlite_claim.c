@@ -1,0 +1,282 @@
+#include <string.h>
+
+#include "core/panic.h"
+#include "queue/codec.h"
+#include "queue/spool_sqlite.h"
+
+/* Of settlements that are not on the disk: more would be lost in a crash. */
+#define UNRECORDED_MAX 1024
+
+/* When to try again what the disk did not give. */
+#define BROKEN_PAUSE_MS 1000
+
+/* Read in one go: bodies too. */
+#define READ_BYTES (4U << 20)
+
+struct claiming {
+    struct spool_request base;
+    spool_claim_fn fn;
+    void *ctx;
+    struct spool_lane lane;
+    size_t limit;
+    size_t count;
+    int64_t now_ms;
+    int64_t next_ms;
+    struct claim_list claims;
+};
+
+static struct claiming *claiming_of(struct spool_request *r)
+{
+    return CONTAINER_OF(r, struct claiming, base);
+}
+
+/* ---- from the store into the window ---- */
+
+struct reading {
+    struct spool_sqlite *s;
+    unsigned lane;
+    size_t left; /* jobs still to be read */
+    uint64_t bytes;
+    bool stopped; /* by us: there may be more */
+};
+
+static struct body *body_of(struct str bytes)
+{
+    char *data = mem_alloc(bytes.len);
+    if (bytes.len > 0)
+        memcpy(data, bytes.data, bytes.len);
+    return body_from_memory(data, bytes.len);
+}
+
+static void load_row(struct reading *reading, const struct store_row *row,
+                     struct str body)
+{
+    struct spool_sqlite *s = reading->s;
+    struct spool_window *window = &s->lanes[reading->lane].window;
+    struct progress progress;
+    struct job *job;
+    /* A damaged record is left alone: --verify tells of it. */
+    if (codec_get(row->record, &job, &progress) != ERR_NONE)
+        return;
+    if (!row->body_in_file && row->has_body)
+        job->body = body_of(body);
+    struct spool_loaded *loaded = spool_loaded_new(job);
+    loaded->progress = progress;
+    loaded->seq = row->seq;
+    loaded->lane = reading->lane;
+    loaded->due_ms = row->due_ms;
+    loaded->cost_bytes = row->cost_bytes;
+    loaded->body_bytes = row->body_bytes;
+    loaded->body_in_file = row->body_in_file;
+    spool_sqlite_keep(s, loaded);
+    spool_window_insert(window, loaded);
+    s->window_bytes += spool_loaded_bytes(loaded);
+    reading->left--;
+    reading->bytes += body.len;
+}
+
+static bool read_row(void *ctx, const struct store_row *row, struct str body)
+{
+    struct reading *reading = ctx;
+    struct spool_sqlite *s = reading->s;
+    spool_window_read(&s->lanes[reading->lane].window, row->due_ms, row->seq);
+    /* A claimed one still waits, as far as its row knows. */
+    if (spool_sqlite_loaded(s, &row->id) == NULL)
+        load_row(reading, row, body);
+    reading->stopped = reading->left == 0 || reading->bytes >= READ_BYTES;
+    return !reading->stopped;
+}
+
+static enum err_code look_beyond(struct spool_sqlite *s, unsigned lane,
+                                 struct err *err)
+{
+    const struct spool_lane of = {
+        lane / JOB_PRIORITY_COUNT,
+        (enum job_priority)(lane % JOB_PRIORITY_COUNT)};
+    struct spool_window *window = &s->lanes[lane].window;
+    int64_t beyond_ms = SPOOL_NEVER;
+    if (window->beyond_known)
+        return ERR_NONE;
+    enum err_code code =
+        store_next_due(s->store, of, &window->upto, &beyond_ms, err);
+    if (code == ERR_NONE)
+        spool_window_reach(window, beyond_ms);
+    return code;
+}
+
+/* The window is empty: *more tells whether something came in. */
+static enum err_code read_more(struct spool_sqlite *s, struct claiming *c,
+                               unsigned lane, bool *more)
+{
+    struct spool_window *window = &s->lanes[lane].window;
+    struct reading reading = {
+        .s = s, .lane = lane, .left = c->limit - c->count};
+    struct err err;
+    *more = false;
+    enum err_code code = look_beyond(s, lane, &err);
+    if (code != ERR_NONE || window->beyond_ms > c->now_ms)
+        return code;
+    const struct store_cursor after = window->upto;
+    code = store_due(s->store, c->lane, &after, c->now_ms, read_row, &reading,
+                     &err);
+    if (code == ERR_NONE && !reading.stopped) {
+        if (!spool_window_covers(window, c->now_ms, INT64_MAX))
+            spool_window_read(window, c->now_ms, INT64_MAX);
+        window->beyond_known = false;
+    }
+    *more = window->count > 0;
+    return code;
+}
+
+/* ---- claiming ---- */
+
+static enum err_code open_file(struct spool_sqlite *s,
+                               struct spool_loaded *loaded)
+{
+    struct err err;
+    if (!loaded->body_in_file)
+        return ERR_NONE;
+    return bodies_read(s->bodies, &loaded->job->id, loaded->body_bytes,
+                       &loaded->job->body, &err);
+}
+
+static void give(struct spool_sqlite *s, struct claiming *c,
+                 struct spool_loaded *loaded)
+{
+    struct claim *claim = spool_loaded_claim(loaded);
+    STAILQ_INSERT_TAIL(&c->claims, claim, next);
+    c->count++;
+    s->claims_out++;
+    s->active++;
+}
+
+/* Its message is lost, so it cannot be sent: a person is to know. */
+static void hold(struct spool_sqlite *s, struct claim *claim)
+{
+    const struct settlement settlement = {
+        .at_ms = s->now_ms,
+        .rest = SETTLE_REST_HOLD,
+        .note = STR("its message is gone: the file of its body is not there"),
+    };
+    spool_sqlite_settle(&s->base, claim, &settlement, NULL, NULL);
+}
+
+/* False: the disk does not give the body now. */
+static bool take_one(struct spool_sqlite *s, struct claiming *c, unsigned lane)
+{
+    struct spool_loaded *loaded = spool_sqlite_pop(s, lane);
+    if (progress_limit_ms(&loaded->progress) <= c->now_ms) {
+        spool_sqlite_unload(s, loaded, false);
+        return true;
+    }
+    enum err_code code = open_file(s, loaded);
+    if (code == ERR_NONE) {
+        give(s, c, loaded);
+    } else if (code == ERR_NOT_FOUND) {
+        give(s, c, loaded);
+        STAILQ_REMOVE(&c->claims, &loaded->claim, claim, next);
+        c->count--;
+        hold(s, &loaded->claim);
+    } else {
+        spool_sqlite_unread(s, lane, loaded->due_ms, loaded->seq);
+        spool_sqlite_unload(s, loaded, false);
+        return false;
+    }
+    return true;
+}
+
+static enum err_code next_due(struct spool_sqlite *s, unsigned lane,
+                              int64_t *due_ms)
+{
+    struct spool_window *window = &s->lanes[lane].window;
+    const struct spool_loaded *first = spool_window_first(window);
+    struct err err;
+    if (first != NULL) {
+        *due_ms = first->due_ms;
+        return ERR_NONE;
+    }
+    enum err_code code = look_beyond(s, lane, &err);
+    *due_ms = window->beyond_ms;
+    return code;
+}
+
+/* False: the disk gives no more. */
+static bool take_all(struct spool_sqlite *s, struct claiming *c, unsigned lane)
+{
+    while (c->count < c->limit) {
+        const struct spool_loaded *first =
+            spool_window_first(&s->lanes[lane].window);
+        bool more = first != NULL;
+        if (!more && read_more(s, c, lane, &more) != ERR_NONE)
+            return false;
+        if (!more || (first != NULL && first->due_ms > c->now_ms))
+            return true;
+        if (!take_one(s, c, lane))
+            return false;
+    }
+    return true;
+}
+
+static void read(struct spool_sqlite *s, struct spool_request *r)
+{
+    struct claiming *c = claiming_of(r);
+    unsigned index = spool_sqlite_lane_index(s, c->lane);
+    struct spool_sqlite_lane *lane = &s->lanes[index];
+    if (s->unrecorded_count > UNRECORDED_MAX) {
+        lane->stalled = true;
+        c->next_ms = SPOOL_NEVER;
+    } else if (!take_all(s, c, index) ||
+               next_due(s, index, &c->next_ms) != ERR_NONE) {
+        c->next_ms = c->now_ms + BROKEN_PAUSE_MS;
+    }
+    lane->known_ms = c->next_ms;
+    lane->due_ms = SPOOL_NEVER;
+}
+
+void spool_sqlite_stalled(struct spool_sqlite *s)
+{
+    if (s->unrecorded_count > UNRECORDED_MAX)
+        return;
+    for (unsigned i = 0; i < s->route_count * JOB_PRIORITY_COUNT; i++) {
+        struct spool_sqlite_lane *lane = &s->lanes[i];
+        if (lane->stalled && s->now_ms < lane->due_ms)
+            lane->due_ms = s->now_ms;
+        lane->stalled = false;
+    }
+}
+
+static void answer(struct spool_sqlite *s, struct spool_request *r)
+{
+    struct claiming *c = claiming_of(r);
+    (void)s;
+    c->fn(c->ctx, c->lane, &c->claims, c->next_ms);
+}
+
+static void destroy(struct spool_request *r)
+{
+    mem_free(claiming_of(r));
+}
+
+static const struct spool_request_kind claim_kind = {
+    .read = read,
+    .answer = answer,
+    .destroy = destroy,
+};
+
+void spool_sqlite_claim(struct spool *spool, struct spool_lane lane,
+                        size_t limit, int64_t now_ms, spool_claim_fn fn,
+                        void *ctx)
+{
+    struct spool_sqlite *s = spool_sqlite_of(spool);
+    struct claiming *c;
+    PANIC_IF(lane.route >= s->route_count);
+    MEM_NEW(c);
+    c->base.kind = &claim_kind;
+    c->fn = fn;
+    c->ctx = ctx;
+    c->lane = lane;
+    c->limit = limit;
+    c->now_ms = now_ms;
+    STAILQ_INIT(&c->claims);
+    spool_sqlite_post(s, &c->base);
+}

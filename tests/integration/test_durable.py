@@ -1,0 +1,540 @@
+"""The durable spool: what is accepted outlives kills and bad disks, and what
+cannot be trusted is refused with words."""
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from harness import DEADLINE_S, Sink, binary, wait_until
+from service import Daemon, mail
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "..", "crash"))
+import power  # noqa: E402  pylint: disable=wrong-import-position
+
+KILLED = -9
+DISK_ERRORS = ("spool_full", "internal")
+SANITIZED = bool(os.environ.get("POSTRIDER_SANITIZE"))
+
+
+def libraries(*names):
+    return " ".join(binary(f"preload_{name}.so") for name in names)
+
+
+class Place:
+    """A spool, a sink, and daemons one after another."""
+
+    def __init__(self, *sink):
+        self.stack = contextlib.ExitStack()
+        self.directory = os.path.realpath(tempfile.mkdtemp(prefix="durable-"))
+        self.stack.callback(shutil.rmtree, self.directory, True)
+        self.spool_dir = os.path.join(self.directory, "spool")
+        os.mkdir(self.spool_dir, mode=0o700)
+        self.sink = self.stack.enter_context(
+            Sink("--smtp", "127.0.0.1:0", *sink))
+        # A port where nobody listens: a relay that is down.
+        dead = self.stack.enter_context(socket.socket())
+        dead.bind(("127.0.0.1", 0))
+        self.dead = dead.getsockname()
+
+    @property
+    def spool(self):
+        return os.path.join(self.spool_dir, "spool.db")
+
+    @property
+    def log_file(self):
+        return self.spool + "-wal"
+
+    def config(self, is_up, retry):
+        host, port = self.sink.address("smtp") if is_up else self.dead
+        return f"""
+listen = ( {{ type = "tcp"; port = 0; }},
+           {{ type = "unix"; path = "{self.directory}/sock"; }} );
+relays = ( {{ name = "main"; url = "smtp://{host}:{port}"; tls = "none";
+              backoff_first = "20ms"; backoff_longest = "100ms"; }} );
+spool = {{ backend = "sqlite"; path = "{self.spool}"; }};
+retry = {{ {retry} }};
+"""
+
+    def start(self, is_up=True, retry='first = "50ms"; longest = "200ms";',
+              **environment):
+        """A daemon; it is ended with the place if not before."""
+        daemon = Daemon(self.config(is_up, retry), self.directory,
+                        env={**os.environ, **environment})
+        self.stack.callback(self.end, daemon)
+        return daemon
+
+    @staticmethod
+    def end(daemon):
+        if not daemon.stopped:
+            daemon.stop(signal.SIGKILL)
+
+    def refused(self):
+        """What a daemon says that does not start."""
+        path = os.path.join(self.directory, "refused.conf")
+        pathlib.Path(path).write_text(
+            self.config(True, "").replace("/sock", "/sock2"),
+            encoding="utf-8")
+        done = subprocess.run([binary("postriderd"), "-c", path],
+                              capture_output=True, text=True, check=False,
+                              timeout=DEADLINE_S)
+        if done.returncode == 0:
+            raise AssertionError("the daemon started and ended with 0")
+        return done.stderr
+
+    def verify(self):
+        return subprocess.run(
+            [binary("postriderd"), "-c",
+             os.path.join(self.directory, "postrider.conf"), "--verify"],
+            capture_output=True, text=True, check=False, timeout=60)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.stack.close()
+
+
+def submit(daemon, *jobs):
+    with daemon.unix() as client:
+        return client.ask_all(list(jobs))
+
+
+def accepted(daemon, count, **fields):
+    """The ids of so many jobs that were accepted."""
+    answers = submit(daemon, *[mail(subject=f"job {n}", **fields)
+                               for n in range(count)])
+    for answer in answers:
+        if not answer["ok"] or answer["durable"] != "disk":
+            raise AssertionError(answer)
+    return [answer["id"] for answer in answers]
+
+
+class Case(unittest.TestCase):
+    def place(self, *sink):
+        return self.enterContext(Place(*sink))
+
+    def assert_delivered(self, place, daemon, ids):
+        for job in ids:
+            self.assertEqual(daemon.settled(job)["state"], "delivered")
+        arrived = [m["message_id"].strip("<>").split("@")[0]
+                   for m in place.sink.messages()]
+        for job in ids:
+            self.assertEqual(arrived.count(job), 1, job)
+
+    def assert_verified(self, place):
+        done = place.verify()
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class Restart(Case):
+    def test_waiting_jobs_go_on_after_a_kill(self):
+        place = self.place()
+        daemon = place.start(is_up=False)
+        ids = accepted(daemon, 50)
+        ids += accepted(daemon, 2, text="x" * 70 + "\n" * 2 +
+                        ("y" * 70 + "\n") * 20000)
+        self.assertEqual(daemon.stop(signal.SIGKILL), KILLED)
+        self.assert_delivered(place, place.start(), ids)
+
+    def test_an_orderly_end_and_its_file(self):
+        place = self.place()
+        daemon = place.start(is_up=False)
+        ids = accepted(daemon, 5)
+        self.assertEqual(daemon.stop(), 0)
+        self.assertEqual(os.stat(place.spool).st_mode & 0o777, 0o600)
+        self.assertEqual(os.stat(place.spool + ".bodies").st_mode & 0o777,
+                         0o700)
+        self.assert_verified(place)
+        self.assert_delivered(place, place.start(), ids)
+
+    def test_attempts_and_replies_are_remembered(self):
+        place = self.place("--fault",
+                           "mail:count=2,reply=451 4.3.0 Come again")
+        daemon = place.start(retry='first = "1h";')
+        (job,) = accepted(daemon, 1)
+        wait_until(lambda: daemon.status(job)["state"] == "deferred",
+                   "deferred")
+        before = daemon.status(job)
+        self.assertEqual(daemon.stop(signal.SIGKILL), KILLED)
+        after = place.start(retry='first = "1h";').status(job)
+        self.assertEqual(after, before)
+        self.assertEqual(after["attempts"], 1)
+        self.assertIn("Come again", after["recipients"][0]["reply"])
+
+    def test_a_deferred_job_is_tried_when_its_time_comes(self):
+        place = self.place("--fault",
+                           "mail:count=1,reply=451 4.3.0 Come again")
+        retry = 'first = "1s"; jitter = 0.0;'
+        daemon = place.start(retry=retry)
+        (job,) = accepted(daemon, 1)
+        wait_until(lambda: daemon.status(job)["state"] == "deferred",
+                   "deferred")
+        daemon.stop(signal.SIGKILL)
+        status = place.start(retry=retry).settled(job)
+        self.assertEqual((status["state"], status["attempts"]),
+                         ("delivered", 2))
+
+    def test_keys_last(self):
+        place = self.place()
+        daemon = place.start()
+        first = mail(idempotency_key="k", subject="once")
+        (answer,) = submit(daemon, first)
+        daemon.stop(signal.SIGKILL)
+        daemon = place.start()
+        (again,) = submit(daemon, first)
+        self.assertTrue(again["ok"], again)
+        self.assertEqual((again["id"], again["duplicate"]),
+                         (answer["id"], True))
+        (other,) = submit(daemon, dict(first, subject="another"))
+        self.assertEqual(other["error"], "key_conflict")
+        self.assert_delivered(place, daemon, [answer["id"]])
+
+    def test_held_jobs_stay_held_until_a_person_retries_them(self):
+        place = self.place("--fault", "final:count=1,discard,drop")
+        daemon = place.start()
+        (job,) = accepted(daemon, 1, on_unknown="hold")
+        self.assertEqual(daemon.settled(job)["state"], "held")
+        daemon.stop(signal.SIGKILL)
+        daemon = place.start()
+        self.assertEqual(daemon.status(job)["state"], "held")
+        with daemon.unix() as client:
+            self.assertTrue(client.ask({"op": "retry", "id": job})["ok"])
+        self.assert_delivered(place, daemon, [job])
+
+    def test_a_hold_job_in_flight_comes_back_as_held(self):
+        place = self.place("--fault", "final:match=held@*,count=1,stall")
+        daemon = place.start()
+        (job,) = accepted(daemon, 1, on_unknown="hold",
+                          to="held@example.net")
+        (other,) = accepted(daemon, 1)
+        wait_until(lambda: place.sink.log("fault"), "its message is sent")
+        daemon.stop(signal.SIGKILL)
+        daemon = place.start()
+        status = daemon.settled(job)
+        self.assertEqual(status["state"], "held")
+        self.assertEqual(daemon.settled(other)["state"], "delivered")
+        self.assertEqual(len(place.sink.messages()), 2)
+
+    def test_many_waiting_jobs_do_not_delay_the_start(self):
+        place = self.place()
+        daemon = place.start(is_up=False)
+        accepted(daemon, 5000)
+        daemon.stop(signal.SIGKILL)
+        began = time.monotonic()
+        daemon = place.start(is_up=False)
+        accepted(daemon, 1)
+        took_s = time.monotonic() - began
+        self.assertLess(took_s, 10 if SANITIZED else 2)
+        ledger = daemon.stats()["ledger"]
+        self.assertEqual(ledger["waiting"] + ledger["active"], 5001)
+
+
+class Refused(Case):
+    """Not started, and nothing changed, with a sentence of what to do."""
+
+    def spool_with_jobs(self, how=signal.SIGKILL, count=3):
+        place = self.place()
+        daemon = place.start(is_up=False)
+        ids = accepted(daemon, count)
+        daemon.stop(how)
+        return place, ids
+
+    def assert_says(self, text, *words):
+        for word in words:
+            self.assertIn(word, text)
+        self.assertNotIn("event=ready", text)
+
+    def test_a_second_daemon(self):
+        place = self.place()
+        daemon = place.start()
+        self.assert_says(place.refused(), place.spool, "in use")
+        self.assert_delivered(place, daemon, accepted(daemon, 3))
+
+    def test_a_missing_log(self):
+        place, ids = self.spool_with_jobs()
+        kept = pathlib.Path(place.log_file).read_bytes()
+        os.unlink(place.log_file)
+        self.assert_says(place.refused(), place.log_file)
+        self.assertFalse(os.path.exists(place.log_file))
+        # Put back, nothing is lost.
+        pathlib.Path(place.log_file).write_bytes(kept)
+        os.chmod(place.log_file, 0o600)
+        self.assert_delivered(place, place.start(), ids)
+
+    def test_a_newer_schema(self):
+        place, ids = self.spool_with_jobs(signal.SIGTERM)
+        self.set_version(place, 1000)
+        self.assert_says(place.refused(), place.spool, "1000")
+        self.set_version(place, 1)
+        self.assert_delivered(place, place.start(), ids)
+
+    @staticmethod
+    def set_version(place, version):
+        with contextlib.closing(sqlite3.connect(place.spool)) as db:
+            db.execute(f"PRAGMA user_version = {version}")
+        for path in pathlib.Path(place.spool_dir).glob("spool.db*"):
+            if path.is_file():
+                path.chmod(0o600)
+
+    def test_a_spool_that_others_can_read(self):
+        place, ids = self.spool_with_jobs()
+        os.chmod(place.spool, 0o644)
+        self.assert_says(place.refused(), place.spool, "chmod 600")
+        os.chmod(place.spool, 0o600)
+        self.assert_delivered(place, place.start(), ids)
+
+    def test_a_file_that_is_no_spool(self):
+        place = self.place()
+        garbage = random.Random(1).randbytes(20000)
+        pathlib.Path(place.spool).write_bytes(garbage)
+        os.chmod(place.spool, 0o600)
+        self.assert_says(place.refused(), place.spool)
+        self.assertEqual(pathlib.Path(place.spool).read_bytes(), garbage)
+
+    def test_somebody_elses_database(self):
+        place = self.place()
+        with contextlib.closing(sqlite3.connect(place.spool)) as db:
+            db.execute("CREATE TABLE job(mine)")
+        os.chmod(place.spool, 0o600)
+        self.assert_says(place.refused(), place.spool)
+
+    def test_a_directory_that_is_not_there(self):
+        place = self.place()
+        os.rmdir(place.spool_dir)
+        self.assert_says(place.refused(), place.spool_dir)
+        os.mkdir(place.spool_dir)
+
+    def test_verify_finds_a_changed_number(self):
+        place, _ = self.spool_with_jobs(signal.SIGTERM)
+        with contextlib.closing(sqlite3.connect(place.spool)) as db:
+            db.execute("DELETE FROM job WHERE seq = (SELECT max(seq) "
+                       "FROM job)")
+            db.commit()
+        os.chmod(place.spool, 0o600)
+        done = place.verify()
+        self.assertNotEqual(done.returncode, 0)
+        self.assertTrue(done.stdout.strip(), done)
+
+
+@unittest.skipIf(SANITIZED, "preloaded libraries do not go with sanitizers")
+class Torn(Case):
+    """A kill in the middle of a write to the log."""
+
+    def test_a_torn_last_frame_takes_nothing_else_with_it(self):
+        for number in (3, 6, 12, 25, 60):
+            with self.subTest(number):
+                place = self.place()
+                ids = self.submit_until_death(place, f"write:{number}:half")
+                self.assert_delivered(place, place.start(), ids)
+
+    def submit_until_death(self, place, call):
+        """The ids of jobs that were accepted before; few if it died early."""
+        ids = []
+        try:
+            daemon = place.start(is_up=False, LD_PRELOAD=libraries("kill"),
+                                 CRASH_AT=call, CRASH_UNDER=place.spool_dir)
+        except AssertionError:
+            return ids
+        try:
+            with daemon.unix() as client:
+                for n in range(200):
+                    ids.append(client.ask(mail(subject=str(n)))["id"])
+        except (OSError, AssertionError):
+            pass
+        self.assertEqual(daemon.process.wait(DEADLINE_S), KILLED)
+        return ids
+
+    def test_half_a_frame_at_the_end_of_the_log(self):
+        place = self.place()
+        daemon = place.start(is_up=False)
+        ids = accepted(daemon, 5)
+        daemon.stop(signal.SIGKILL)
+        log = pathlib.Path(place.log_file)
+        content = log.read_bytes()
+        with log.open("ab") as file:
+            file.write(content[32:32 + 2000])
+        daemon = place.start()
+        self.assert_delivered(place, daemon, ids)
+        self.assertEqual(daemon.stop(), 0)
+        self.assert_verified(place)
+
+    def test_orphans_are_swept_at_start(self):
+        place = self.place()
+        place.start().stop(signal.SIGKILL)
+        bodies = pathlib.Path(place.spool + ".bodies")
+        orphan = bodies / "01aaaaaaaaaaaaaaaaaaaaaaaa"
+        orphan.write_bytes(b"x" * 5000)
+        place.start()
+        wait_until(lambda: not orphan.exists(), "the orphan is swept")
+
+
+@unittest.skipIf(SANITIZED, "preloaded libraries do not go with sanitizers")
+class BadDisk(Case):
+    """While the disk fails clients get errors; then all goes on."""
+
+    def setUp(self):
+        self.spot = self.place()
+        self.switch = os.path.join(self.spot.directory, "switch")
+
+    def environment(self, variable):
+        return {variable: self.switch, "FAIL_UNDER": self.spot.spool_dir,
+                "LD_PRELOAD": libraries("fail")}
+
+    def break_disk(self):
+        pathlib.Path(self.switch).touch()
+
+    def repair_disk(self):
+        os.unlink(self.switch)
+
+    def assert_refused(self, daemon, count=5, **fields):
+        for answer in submit(daemon, *[mail(subject="refused", **fields)
+                                       for _ in range(count)]):
+            self.assertFalse(answer["ok"], answer)
+            self.assertIn(answer["error"], DISK_ERRORS)
+            self.assertTrue(answer["retry"], answer)
+
+    def accept_again(self, daemon, count=3):
+        """Waits until the daemon takes jobs, as it must by itself."""
+        wait_until(lambda: submit(daemon, mail(subject="probe"))[0]["ok"],
+                   "the daemon recovers")
+        return accepted(daemon, count)
+
+    def assert_nothing_refused_arrived(self):
+        subjects = self.spot.sink.messages()
+        self.assertEqual(len(subjects),
+                         len({m["message_id"] for m in subjects}))
+
+    def go_through(self, variable, **fields):
+        daemon = self.spot.start(**self.environment(variable))
+        ids = accepted(daemon, 5)
+        self.assert_delivered(self.spot, daemon, ids)
+        count = len(self.spot.sink.messages())
+        self.break_disk()
+        self.assert_refused(daemon, **fields)
+        self.assertEqual(len(self.spot.sink.messages()), count)
+        self.repair_disk()
+        more = self.accept_again(daemon)
+        self.assert_delivered(self.spot, daemon, ids + more)
+        stats = daemon.stats()
+        self.assertEqual(stats["ledger"]["accepted"],
+                         stats["ledger"]["delivered"])
+        self.assertEqual(stats["ledger"]["accepted"], 5 + 1 + 3)
+        self.assertEqual(daemon.stop(), 0)
+        self.assert_verified(self.spot)
+
+    def test_syncs_that_fail(self):
+        self.go_through("FAIL_SYNC")
+
+    def test_writes_that_fail(self):
+        self.go_through("FAIL_WRITE")
+
+    def test_large_bodies_whose_sync_fails(self):
+        self.go_through("FAIL_SYNC", text=("y" * 70 + "\n") * 20000)
+        self.assertEqual(os.listdir(self.spot.spool + ".bodies"), [])
+
+    def test_large_bodies_that_cannot_be_written(self):
+        self.go_through("FAIL_WRITE", text=("y" * 70 + "\n") * 20000)
+        self.assertEqual(os.listdir(self.spot.spool + ".bodies"), [])
+
+    def settle_while_broken(self, variable):
+        """Outcomes that cannot be recorded are kept and recorded later."""
+        daemon = self.spot.start(is_up=False, **self.environment(variable))
+        ids = accepted(daemon, 4)
+        daemon.stop()
+        self.spot.sink.finish()
+        sink = self.spot.stack.enter_context(
+            Sink("--smtp", "127.0.0.1:0", "--fault", "final:delay=1s"))
+        self.spot.sink = sink
+        daemon = self.spot.start(**self.environment(variable))
+        wait_until(lambda: sink.log("fault"), "the mail is on its way")
+        self.break_disk()
+        wait_until(lambda: len(sink.messages()) == 4, "the mail arrived")
+        self.assertIn(daemon.status(ids[0])["state"],
+                      ("active", "queued", "delivered"))
+        self.repair_disk()
+        self.assert_delivered(self.spot, daemon, ids)
+        self.assertEqual(daemon.stop(), 0)
+        self.assert_verified(self.spot)
+
+    def test_settlements_wait_for_syncs(self):
+        self.settle_while_broken("FAIL_SYNC")
+
+    def test_settlements_wait_for_writes(self):
+        self.settle_while_broken("FAIL_WRITE")
+
+    def test_after_failed_syncs_a_loss_of_power_takes_nothing_told(self):
+        shadow = power.Shadow(self.spot.spool_dir)
+        env = {**self.environment("FAIL_SYNC"), **shadow.environment(),
+               "LD_PRELOAD": libraries("power", "fail")}
+        daemon = self.spot.start(is_up=False, **env)
+        ids = accepted(daemon, 20)
+        for _ in range(3):
+            self.break_disk()
+            self.assert_refused(daemon)
+            self.repair_disk()
+            ids += self.accept_again(daemon, 20)
+        daemon.stop(signal.SIGKILL)
+        shadow.lose()
+        self.assert_delivered(self.spot, self.spot.start(**env), ids)
+
+
+class FullDisk(Case):
+    """A file system of 6 MiB that is really full."""
+
+    def mounted(self, place):
+        libc = ctypes.CDLL(None, use_errno=True)
+        target = place.spool_dir.encode()
+        if libc.mount(b"none", target, b"tmpfs", 0,
+                      b"size=6m,mode=0700") != 0:
+            self.skipTest("mounting needs root: "
+                          f"{os.strerror(ctypes.get_errno())}")
+        place.stack.callback(libc.umount2, target, 2)
+
+    def test_full_and_with_room_again(self):
+        place = self.place()
+        self.mounted(place)
+        ballast = pathlib.Path(place.spool_dir, "ballast")
+        ballast.write_bytes(b"x" * (4 << 20))
+        daemon = place.start(is_up=False)
+        ids = []
+        refused = 0
+        with daemon.unix() as client:
+            for n in range(400):
+                answer = client.ask(mail(subject=f"job {n}",
+                                         text=("z" * 70 + "\n") * 150))
+                if answer["ok"]:
+                    ids.append(answer["id"])
+                    continue
+                self.assertIn(answer["error"], DISK_ERRORS)
+                self.assertTrue(answer["retry"], answer)
+                refused += 1
+                if refused > 20:
+                    break
+        self.assertGreater(refused, 20)
+        self.assertGreater(len(ids), 10)
+        self.assertEqual(daemon.stats()["ledger"]["accepted"], len(ids))
+        ballast.unlink()
+        wait_until(lambda: submit(daemon, mail(subject="probe"))[0]["ok"],
+                   "the daemon recovers")
+        ids += accepted(daemon, 5)
+        daemon.stop(signal.SIGKILL)
+        daemon = place.start()
+        self.assert_delivered(place, daemon, ids)
+        self.assertEqual(daemon.stop(), 0)
+        self.assert_verified(place)
+
+
+if __name__ == "__main__":
+    unittest.main()
