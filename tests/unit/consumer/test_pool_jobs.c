@@ -289,7 +289,7 @@ static void job_that_waits_too_long_for_its_turn_expires(void **state)
 {
     (void)state;
     struct rig rig;
-    struct rig_job job = {.send_in_ms = 60000, .expires_in_ms = 200};
+    struct rig_job job = {.send_in_ms = 30000, .expires_in_ms = 200};
     rig_init(&rig, 1);
     rig_open(&rig);
     rig_start(&rig);
