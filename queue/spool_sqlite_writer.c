@@ -12,6 +12,9 @@
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 1000
 
+/* Bytes of working memory that stay after a large record. */
+#define SCRATCH_KEEP (2U << 20)
+
 /* How often an idle spool looks for what it may forget, and how much goes. */
 #define HOUSE_EVERY_MS 5000
 #define HOUSE_BITE     256
@@ -323,6 +326,8 @@ static void process(struct spool_sqlite *s, struct spool_request_list *group)
     }
     tell_watches(s);
     finish(s, &all);
+    if (s->scratch.capacity > SCRATCH_KEEP)
+        buf_fini(&s->scratch);
 }
 
 void spool_sqlite_write(void *arg)
