@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -137,7 +138,7 @@ static void what_was_accepted_is_there_after_a_kill(void **state)
     size_t got = 0;
     spool_destroy(s->spool);
     s->options.max_bytes = INT64_C(1) << 32;
-    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0)
