@@ -90,10 +90,10 @@ struct spool_sqlite {
     const struct clock *clock;
     struct spool_options limits; /* numbers only */
     char **routes;
-    unsigned route_count;
     struct bodies *bodies;
     struct thread writer;
     struct thread filer;
+    unsigned route_count;
 
     struct mutex lock; /* guards from here to the next comment */
     struct cond work;
@@ -119,11 +119,8 @@ struct spool_sqlite {
     int64_t window_bytes;     /* in all windows together */
     int64_t window_bytes_max; /* tests make them small */
     size_t window_jobs_max;   /* in each */
-    bool in_transaction;
-    bool keeps_house;        /* this group does */
-    size_t forget_max;       /* how many may go with this group */
-    int64_t forget_at_ms[2]; /* when the next may be; [1] is of failed ones */
-    bool keys_added;
+    size_t forget_max;        /* how many may go with this group */
+    int64_t forget_at_ms[2];  /* when the next may be; [1] is of failed ones */
     struct spool_request_list unrecorded;
     int64_t unrecorded_count;
     int64_t retry_pause_ms; /* 0: the disk works */
@@ -131,10 +128,13 @@ struct spool_sqlite {
     int64_t house_at_ms;    /* monotonic: when to look for what may go */
     struct spool_request_list files_after; /* tasks when the group is over */
     struct spool_watch_nodes tells;
-    bool room_wanted;
     int64_t room_bytes; /* what the least of those refused needs */
-    bool room;
     struct buf scratch;
+    bool in_transaction;
+    bool keys_added;  /* by this group */
+    bool keeps_house; /* this group does */
+    bool room_wanted;
+    bool room; /* there is again: to be told */
 };
 
 static inline struct spool_sqlite *spool_sqlite_of(struct spool *spool)

@@ -244,7 +244,7 @@ static void read_list(struct spool_sqlite *s, struct spool_request *r)
     struct listing *l = listing_of(r);
     int64_t seq;
     struct err err;
-    l->jobs = mem_calloc(l->filter.limit, sizeof(*l->jobs));
+    l->jobs = mem_calloc(l->filter.limit, sizeof(struct spool_status *));
     /* What cannot be read is not shown. */
     if (start_of(l, &seq) == ERR_NONE)
         (void)!store_each(s->store, seq, see_row, l, &err);

@@ -140,14 +140,12 @@ static enum err_code open_file(struct spool_sqlite *s,
                        &loaded->job->body, &err);
 }
 
-static void give(struct spool_sqlite *s, struct claiming *c,
-                 struct spool_loaded *loaded)
+static struct claim *take_out(struct spool_sqlite *s,
+                              struct spool_loaded *loaded)
 {
-    struct claim *claim = spool_loaded_claim(loaded);
-    STAILQ_INSERT_TAIL(&c->claims, claim, next);
-    c->count++;
     s->claims_out++;
     s->active++;
+    return spool_loaded_claim(loaded);
 }
 
 /* Its message is lost, so it cannot be sent: a person is to know. */
@@ -170,18 +168,18 @@ static bool take_one(struct spool_sqlite *s, struct claiming *c, unsigned lane)
         return true;
     }
     enum err_code code = open_file(s, loaded);
-    if (code == ERR_NONE) {
-        give(s, c, loaded);
-    } else if (code == ERR_NOT_FOUND) {
-        give(s, c, loaded);
-        STAILQ_REMOVE(&c->claims, &loaded->claim, claim, next);
-        c->count--;
-        hold(s, &loaded->claim);
-    } else {
+    if (code == ERR_NOT_FOUND) {
+        hold(s, take_out(s, loaded));
+        return true;
+    }
+    if (code != ERR_NONE) {
         spool_sqlite_unread(s, lane, loaded->due_ms, loaded->seq);
         spool_sqlite_unload(s, loaded, false);
         return false;
     }
+    struct claim *claim = take_out(s, loaded);
+    STAILQ_INSERT_TAIL(&c->claims, claim, next);
+    c->count++;
     return true;
 }
 

@@ -3,6 +3,8 @@
 /* Settled jobs that are deleted in one go; several may be in one group. */
 #define FORGET_BITE 64
 
+#define DAMAGED_PAUSE_MS 3600000
+
 /* Keys looked at in one group. */
 #define KEYS_BITE 64
 
@@ -112,6 +114,11 @@ static enum err_code forget_kind(struct spool_sqlite *s, bool failed,
         s->forget_max -= bite.count;
     } while (code == ERR_NONE && bite.count == FORGET_BITE);
     s->forget_at_ms[failed] = bite.next_ms;
+    if (code == ERR_INVALID) {
+        /* A damaged row is in the way: that must not stop new jobs. */
+        s->forget_at_ms[failed] = s->now_ms + DAMAGED_PAUSE_MS;
+        return ERR_NONE;
+    }
     return code;
 }
 

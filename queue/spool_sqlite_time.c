@@ -59,6 +59,11 @@ static enum err_code write_expiry(struct spool_sqlite *s,
     if (e->bite_max == 0)
         return ERR_NONE;
     enum err_code code = store_over(s->store, e->now_ms, take_over, e, err);
+    if (code == ERR_INVALID) {
+        /* A damaged row is in the way: that must not stop new jobs. */
+        e->failed = true;
+        code = ERR_NONE;
+    }
     for (size_t i = 0; code == ERR_NONE && i < e->bite_count; i++) {
         struct spool_found *found = &e->bite[i];
         enum job_state before = found->progress.state;

@@ -12,6 +12,9 @@
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 1000
 
+/* Bytes of working memory that stay after a large record. */
+#define SCRATCH_KEEP (2U << 20)
+
 /* How often an idle spool looks for what it may forget, and how much goes. */
 #define HOUSE_EVERY_MS 5000
 #define HOUSE_BITE     256
@@ -50,21 +53,32 @@ static bool wait_locked(struct spool_sqlite *s)
     return true;
 }
 
-static bool take(struct spool_sqlite *s, struct spool_request_list *group)
+static void append(struct spool_request_list *to,
+                   struct spool_request_list *from)
 {
-    size_t count = 0;
+    STAILQ_CONCAT(to, from);
+}
+
+/* The first of them, up to count and GROUP_BYTES. */
+static void move_some(struct spool_request_list *to,
+                      struct spool_request_list *from, size_t count)
+{
     size_t bytes = 0;
     struct spool_request *r;
-    STAILQ_INIT(group);
-    mutex_lock(&s->lock);
-    bool goes_on = wait_locked(s);
-    while ((r = STAILQ_FIRST(&s->requests)) != NULL && count < GROUP_REQUESTS &&
+    STAILQ_INIT(to);
+    while ((r = STAILQ_FIRST(from)) != NULL && count-- > 0 &&
            bytes < GROUP_BYTES) {
-        STAILQ_REMOVE_HEAD(&s->requests, next);
-        STAILQ_INSERT_TAIL(group, r, next);
-        count++;
+        STAILQ_REMOVE_HEAD(from, next);
+        STAILQ_INSERT_TAIL(to, r, next);
         bytes += r->size_bytes;
     }
+}
+
+static bool take(struct spool_sqlite *s, struct spool_request_list *group)
+{
+    mutex_lock(&s->lock);
+    bool goes_on = wait_locked(s);
+    move_some(group, &s->requests, GROUP_REQUESTS);
     mutex_unlock(&s->lock);
     return goes_on;
 }
@@ -244,8 +258,8 @@ static void finish(struct spool_sqlite *s, struct spool_request_list *group)
     if (STAILQ_EMPTY(&again))
         return;
     mutex_lock(&s->lock);
-    STAILQ_CONCAT(&again, &s->requests);
-    STAILQ_CONCAT(&s->requests, &again);
+    append(&again, &s->requests);
+    append(&s->requests, &again);
     mutex_unlock(&s->lock);
 }
 
@@ -278,18 +292,12 @@ static enum err_code run_kept(struct spool_sqlite *s,
 {
     enum err_code code = ERR_NONE;
     while (code == ERR_NONE && !STAILQ_EMPTY(&s->unrecorded)) {
-        struct spool_request_list few = STAILQ_HEAD_INITIALIZER(few);
-        struct spool_request *r;
-        for (size_t i = 0;
-             i < KEPT_REQUESTS && (r = STAILQ_FIRST(&s->unrecorded)) != NULL;
-             i++) {
-            STAILQ_REMOVE_HEAD(&s->unrecorded, next);
-            STAILQ_INSERT_TAIL(&few, r, next);
-        }
+        struct spool_request_list few;
+        move_some(&few, &s->unrecorded, KEPT_REQUESTS);
         code = run_group(s, &few, err);
-        STAILQ_CONCAT(out, &few);
+        append(out, &few);
     }
-    STAILQ_CONCAT(out, &s->unrecorded);
+    append(out, &s->unrecorded);
     return code;
 }
 
@@ -305,7 +313,7 @@ static void process(struct spool_sqlite *s, struct spool_request_list *group)
         fail_all(s, group, &err);
     else
         (void)run_group(s, group, &err);
-    STAILQ_CONCAT(&all, group);
+    append(&all, group);
     count_unrecorded(s, &all);
     spool_sqlite_stalled(s);
     STAILQ_FOREACH (r, &all, next) {
@@ -323,6 +331,8 @@ static void process(struct spool_sqlite *s, struct spool_request_list *group)
     }
     tell_watches(s);
     finish(s, &all);
+    if (s->scratch.capacity > SCRATCH_KEEP)
+        buf_fini(&s->scratch);
 }
 
 void spool_sqlite_write(void *arg)
