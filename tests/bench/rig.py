@@ -86,6 +86,7 @@ relays = ( {{ name = "main"; url = "smtps://127.0.0.1:{self.port}";
              backoff_longest = "1s"; }} );
 spool = {{ {spool} max_jobs = 2000000; max_bytes = "8G"; }};
 workers = {{ count = {self.options.workers}; }};
+shutdown = {{ drain = "1s"; }};
 log = {{ level = "{self.options.log_level}"; }};
 """
 
