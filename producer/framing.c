@@ -40,12 +40,12 @@ static enum framing_result next_line(struct framing *f, struct str input,
     }
 }
 
-/* The least length that begins with these bytes. */
-static size_t length_of(struct str bytes)
+/* The length that begins with these bytes and goes on with others like fill. */
+static size_t length_of(struct str bytes, unsigned char fill)
 {
     size_t len = 0;
     for (size_t i = 0; i < LENGTH_BYTES; i++)
-        len = len << 8 | (i < bytes.len ? (unsigned char)bytes.data[i] : 0);
+        len = len << 8 | (i < bytes.len ? (unsigned char)bytes.data[i] : fill);
     return len;
 }
 
@@ -55,7 +55,7 @@ static enum framing_result next_length(const struct framing *f,
 {
     if (input.len < LENGTH_BYTES)
         return FRAMING_MORE;
-    size_t len = length_of(input);
+    size_t len = length_of(input, 0);
     if (len > f->max_bytes)
         return FRAMING_TOO_LARGE;
     if (len == 0)
@@ -76,21 +76,36 @@ static bool is_text(struct str s)
     return true;
 }
 
-/* Stays undecided as long as it may be either a length or text. */
+/* What the first bytes are, if that is certain: FRAMING_MORE when not. */
+static enum framing_result decide(struct framing *f, struct str start)
+{
+    bool all = start.len == LENGTH_BYTES;
+    if (start.data[0] == '{') {
+        f->kind = FRAMING_NEWLINE;
+        return FRAMING_FRAME;
+    }
+    if (length_of(start, 0) > f->max_bytes && is_text(start) &&
+        (all || start.data[start.len - 1] == '\n')) {
+        f->kind = FRAMING_NEWLINE;
+        return FRAMING_TEXT;
+    }
+    if (all || !is_text(start) || length_of(start, 0xff) <= f->max_bytes) {
+        f->kind = FRAMING_LENGTH;
+        return FRAMING_FRAME;
+    }
+    return FRAMING_MORE;
+}
+
+/* Byte by byte, so that it does not matter in what pieces they come. */
 static bool is_wrong_start(struct framing *f, struct str input)
 {
-    struct str start = input;
-    if (start.len > LENGTH_BYTES)
-        start.len = LENGTH_BYTES;
-    if (input.data[0] == '{') {
-        f->kind = FRAMING_NEWLINE;
-    } else if (length_of(start) <= f->max_bytes || !is_text(start)) {
-        f->kind = FRAMING_LENGTH;
-    } else if (start.len == LENGTH_BYTES || str_contains(start, STR("\n"))) {
-        f->kind = FRAMING_NEWLINE;
-        return true;
+    enum framing_result result = FRAMING_MORE;
+    for (size_t n = 1; n <= LENGTH_BYTES && n <= input.len; n++) {
+        result = decide(f, str_of(input.data, n));
+        if (result != FRAMING_MORE)
+            break;
     }
-    return false;
+    return result == FRAMING_TEXT;
 }
 
 enum framing_result framing_next(struct framing *f, struct str input,
