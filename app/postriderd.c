@@ -39,6 +39,7 @@ static const char usage[] =
     "Exit status:\n"
     "  0   ended as it was told, or nothing is wrong with the configuration\n"
     "  64  wrong usage\n"
+    "  65  --verify found a difference\n"
     "  69  cannot start: a listener or another resource cannot be had\n"
     "  78  the configuration cannot be used\n";
 
