@@ -58,6 +58,9 @@ static struct smtp_relay smtp_relay_of(const struct settings_relay *relay,
         .data_timeout_ms = relay->data_timeout_ms,
         .body_timeout_ms = relay->body_timeout_ms,
         .final_timeout_ms = relay->final_timeout_ms,
+        .pipelining = true,
+        .chunking = true,
+        .unconfirmed = 1,
     };
 }
 
@@ -114,7 +117,8 @@ static enum err_code create_pool(struct daemon *d, struct err *err)
     }
     for (size_t i = 0; i < s->route_count; i++)
         routes[i] =
-            (struct pool_route){s->routes[i].relays, s->routes[i].relay_count};
+            (struct pool_route){.relays = s->routes[i].relays,
+                                .relay_count = s->routes[i].relay_count};
     struct pool_options options = {
         .relays = relays,
         .relay_count = s->relay_count,

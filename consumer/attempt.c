@@ -127,6 +127,7 @@ static enum recipient_state state_of(enum outcome outcome)
     case OUTCOME_NONE:
     case OUTCOME_UNTRIED:
     case OUTCOME_AGAIN:
+    case OUTCOME_THROTTLED:
     case OUTCOME_COUNT:
         break;
     }

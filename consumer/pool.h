@@ -29,10 +29,15 @@ struct pool_relay {
     int64_t idle_timeout_ms;
     int64_t backoff_first_ms;
     int64_t backoff_longest_ms;
+    int64_t connection_age_ms; /* a session as old says QUIT; 0: never */
+    double rate_per_s;         /* transactions; 0: no limit */
+    unsigned burst;            /* of the rate, 1.. */
 };
 
 struct pool_route {
-    const size_t *relays; /* indexes, in order of preference */
+    const size_t *relays;    /* indexes, in order of preference */
+    const unsigned *weights; /* one for each relay: jobs are shared out by
+                              * them; NULL: the first that is usable */
     size_t relay_count;
 };
 

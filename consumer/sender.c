@@ -171,7 +171,7 @@ static bool send_next(struct sender *x)
 
 bool sender_takes(const struct sender *x)
 {
-    return x->state == SENDER_IDLE && smtp_session_takes_mail(x->session);
+    return x->state == SENDER_IDLE && smtp_session_room(x->session) > 0;
 }
 
 static void become_idle(struct sender *x)
@@ -253,7 +253,7 @@ static void take_mark(struct sender_mark *mark)
     struct sender_env *env = mark->env;
     bool sends = mark->err.code == ERR_NONE && x != NULL &&
                  x->state == SENDER_MARKING &&
-                 smtp_session_takes_mail(x->session);
+                 smtp_session_room(x->session) > 0;
     if (x != NULL)
         x->mark = NULL;
     env->marking--;
@@ -315,14 +315,16 @@ static void on_ready(void *ctx, struct smtp_session *session)
 }
 
 static void on_result(void *ctx, struct smtp_session *session,
+                      const struct smtp_mail *mail,
                       const struct smtp_result *result)
 {
     struct sender *x = ctx;
+    (void)mail;
     attempt_result(&x->attempt, result);
     if (x->attempt.decided_count > 0)
         relay_state_worked(x->env->states, x->relay_index,
                            clock_mono_ms(x->env->clock), &x->pass);
-    bool takes = smtp_session_takes_mail(session);
+    bool takes = smtp_session_room(session) > 0;
     if (takes && send_next(x))
         return;
     if (!takes && attempt_untried(&x->attempt) > 0) {

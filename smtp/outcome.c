@@ -149,7 +149,7 @@ const char *outcome_name(enum outcome outcome)
         [OUTCOME_NONE] = "none",         [OUTCOME_DELIVERED] = "delivered",
         [OUTCOME_DEFERRED] = "deferred", [OUTCOME_REJECTED] = "rejected",
         [OUTCOME_UNKNOWN] = "unknown",   [OUTCOME_UNTRIED] = "untried",
-        [OUTCOME_AGAIN] = "again",
+        [OUTCOME_AGAIN] = "again",       [OUTCOME_THROTTLED] = "throttled",
     };
     PANIC_IF((unsigned)outcome >= OUTCOME_COUNT);
     return names[outcome];

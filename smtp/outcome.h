@@ -37,6 +37,8 @@ enum outcome {
     OUTCOME_UNTRIED,   /* the relay's trouble, not the job's: no attempt */
     OUTCOME_AGAIN,     /* in another transaction, at once; so is it for all
                           recipients of this mail that come behind it */
+    OUTCOME_THROTTLED, /* the relay wants it slower: no attempt, the session
+                          is as the verdict says */
     OUTCOME_COUNT
 };
 
@@ -58,6 +60,7 @@ struct outcome_input {
     int code;           /* of a reply: 200..599 */
     bool rcpt_accepted; /* one or more RCPTs of this mail were accepted */
     bool reused;        /* the session carried a mail before this one */
+    bool too_fast;      /* the reply says so: smtp/throttle.h */
 };
 
 struct outcome_verdict {

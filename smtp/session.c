@@ -108,7 +108,7 @@ static void report(struct smtp_session *s)
             .count = s->transaction.mail->recipient_count,
         };
         s->result_due = false;
-        s->events->result(s->ctx, s, &result);
+        s->events->result(s->ctx, s, s->transaction.mail, &result);
     }
     /* A mail sent in the callback and refused at once: its turn is next. */
     if (s->result_due)
@@ -252,9 +252,19 @@ enum err_code smtp_session_open(struct smtp_session **out,
     return ERR_NONE;
 }
 
-bool smtp_session_takes_mail(const struct smtp_session *s)
+size_t smtp_session_room(const struct smtp_session *s)
 {
-    return s->state == SMTP_STATE_IDLE && !s->result_due && !s->quit_wanted;
+    return smtp_session_is_idle(s) && !s->quit_wanted ? 1 : 0;
+}
+
+bool smtp_session_is_idle(const struct smtp_session *s)
+{
+    return s->state == SMTP_STATE_IDLE && !s->result_due;
+}
+
+bool smtp_session_wants_7bit(const struct smtp_session *s)
+{
+    return !smtp_caps_has(&s->connect.caps, SMTP_EXTENSION_8BITMIME);
 }
 
 static enum err_code check_mail(const struct smtp_mail *mail, struct err *err)
@@ -340,7 +350,7 @@ static void check_8bit(struct smtp_session *s)
 enum err_code smtp_session_send(struct smtp_session *s,
                                 const struct smtp_mail *mail, struct err *err)
 {
-    PANIC_IF(!smtp_session_takes_mail(s));
+    PANIC_IF(smtp_session_room(s) == 0);
     enum err_code rc = check_mail(mail, err);
     if (rc != ERR_NONE)
         return rc;

@@ -28,6 +28,8 @@ enum smtp_tls {
     SMTP_TLS_NONE,
 };
 
+#define SMTP_UNCONFIRMED_MAX 64
+
 /* How to reach a relay. Borrowed: must outlive the engine. */
 struct smtp_relay {
     const char *name; /* for logs and results */
@@ -39,6 +41,10 @@ struct smtp_relay {
     const char *ca_file; /* NULL: the system's bundle */
     bool verify;
     const char *hostname;       /* for EHLO */
+    bool pipelining;            /* use it where it is offered, RFC 2920 */
+    bool chunking;              /* likewise, RFC 3030 */
+    unsigned unconfirmed;       /* 1..SMTP_UNCONFIRMED_MAX; see struct
+                                 * smtp_mail */
     int64_t connect_timeout_ms; /* DNS to AUTH */
     int64_t mail_timeout_ms;
     int64_t rcpt_timeout_ms;
@@ -68,9 +74,30 @@ MUST_CHECK enum err_code smtp_engine_create(struct smtp_engine **out,
  */
 void smtp_engine_destroy(struct smtp_engine *engine);
 
+/*
+ * Writes what sessions have to say since the last call: mails that were handed
+ * over, bodies that relays asked for. The owner of the loop calls it before he
+ * waits again, so that what came together leaves in one flight. Calls nobody
+ * back.
+ */
+void smtp_engine_flush(struct smtp_engine *engine);
+
 struct smtp_session;
 
-/* One mail, one transaction. Everything is borrowed until its result came. */
+/*
+ * One mail, one transaction. Everything, the struct itself too, is borrowed
+ * until its result came.
+ *
+ * A session speaks as the relay can and as it may:
+ *   BDAT         CHUNKING and PIPELINING: a mail is one flight, and up to
+ *                `unconfirmed` mails are sent without an answer to the first;
+ *   PIPELINE     PIPELINING: the commands of the next mail, if it is there
+ *                already, go out behind the body of the one before; one mail
+ *                at most is sent without an answer;
+ *   ONE_BY_ONE   neither: a command, a reply.
+ * No mail's result depends on another's but for the end of the session: then
+ * only mails of which the last byte was taken by the connection are unknown.
+ */
 struct smtp_mail {
     const char *sender; /* without <>; "" is <> */
     const char *const *recipients;
@@ -104,10 +131,12 @@ struct smtp_session_events {
     /* Connected and authenticated: it takes mail. */
     void (*ready)(void *ctx, struct smtp_session *s);
     /*
-     * The mail's result. Ask smtp_session_takes_mail() before the next one: a
-     * session that is closing tells `closed` afterwards.
+     * The mail's result; mails have them in the order of their sending. Ask
+     * smtp_session_room() before the next one: a session that is closing tells
+     * `closed` afterwards.
      */
     void (*result)(void *ctx, struct smtp_session *s,
+                   const struct smtp_mail *mail,
                    const struct smtp_result *result);
     /*
      * Last callback; s is freed when it returns. It comes in any case, without
@@ -127,11 +156,18 @@ smtp_session_open(struct smtp_session **out, struct smtp_engine *engine,
                   const struct smtp_relay *relay,
                   const struct smtp_session_events *events, void *ctx);
 
-/* Whether smtp_session_send() may be called now. */
-bool smtp_session_takes_mail(const struct smtp_session *s);
+/* How often smtp_session_send() may be called now. */
+size_t smtp_session_room(const struct smtp_session *s);
+
+/* Whether it is connected and no mail is under way. */
+bool smtp_session_is_idle(const struct smtp_session *s);
+
+/* Whether the relay takes bodies of 7 bits only. Connected sessions. */
+bool smtp_session_wants_7bit(const struct smtp_session *s);
 
 /*
- * Sends the mail; the result comes through events. What the relay said it
+ * Takes the mail, to be written at the next smtp_engine_flush(), behind those
+ * that it has; the result comes through events. What the relay said it
  * would not take (a mail over its SIZE, an address that needs SMTPUTF8) and a
  * recipient that no command can hold are rejected in the result, in our own
  * words, without being sent; the other recipients are sent to. ERR_INVALID,
@@ -143,14 +179,14 @@ MUST_CHECK enum err_code smtp_session_send(struct smtp_session *s,
                                            struct err *err);
 
 /*
- * QUIT when idle, then `closed`; a mail under way is finished first. A session
+ * QUIT when idle, then `closed`; mails it has are finished first. A session
  * that is not connected yet is cut.
  */
 void smtp_session_quit(struct smtp_session *s);
 
 /*
- * Cuts it now. A mail under way gets its result (unknown if it was sent in
- * full, else untried), then `closed`; both from the loop.
+ * Cuts it now. Mails under way get their results (unknown if it was sent in
+ * full, else untried), then `closed`; all from the loop.
  */
 void smtp_session_abort(struct smtp_session *s);
 

@@ -75,14 +75,16 @@ static void print_result(const struct bench *b)
 }
 
 static void on_result(void *ctx, struct smtp_session *s,
+                      const struct smtp_mail *mail,
                       const struct smtp_result *result)
 {
+    (void)mail;
     struct bench *b = ctx;
     if (result->recipients[0].outcome == OUTCOME_DELIVERED)
         b->delivered++;
     if (b->delivered == b->messages)
         print_result(b);
-    if (smtp_session_takes_mail(s))
+    if (smtp_session_room(s) > 0)
         next(b, s);
 }
 

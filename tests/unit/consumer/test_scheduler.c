@@ -43,7 +43,10 @@ static void open_fixture(struct fixture *f, size_t capacity,
 {
     static const char *const names[] = {"default", "other"};
     static const size_t both[] = {0, 1};
-    static const struct pool_route routes[] = {{both, 2}, {both + 1, 1}};
+    static const struct pool_route routes[] = {
+        {.relays = both, .relay_count = 2},
+        {.relays = both + 1, .relay_count = 1},
+    };
     static const struct relay_limits limits[] = {{"first", 1000, 8000},
                                                  {"second", 1000, 8000}};
     struct err err;
