@@ -1,6 +1,7 @@
 #ifndef CORE_BODY_H
 #define CORE_BODY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,5 +36,11 @@ uint64_t body_size(const struct body *body);
  */
 MUST_CHECK enum err_code body_read(const struct body *body, uint64_t offset,
                                    void *out, size_t len, size_t *got);
+
+/*
+ * Whether any byte is over 0x7f. The first call reads all of it, those after
+ * it remember the answer. Blocking and errors: as body_read().
+ */
+MUST_CHECK enum err_code body_is_8bit(struct body *body, bool *is_8bit);
 
 #endif

@@ -1,7 +1,5 @@
 #include "smtp/content.h"
 
-#include <string.h>
-
 #include "core/panic.h"
 #include "core/str.h"
 
@@ -43,37 +41,6 @@ enum err_code smtp_content_fill(struct smtp_content *c, struct buf *out,
     if (c->offset == body_size(c->body)) {
         dotstuff_end(&c->dots, out);
         c->done = true;
-    }
-    return ERR_NONE;
-}
-
-static bool has_high_bit(const char *data, size_t len)
-{
-    uint64_t bits = 0;
-    size_t at = 0;
-    for (; at + 8 <= len; at += 8) {
-        uint64_t word;
-        memcpy(&word, data + at, 8);
-        bits |= word;
-    }
-    for (; at < len; at++)
-        bits |= (unsigned char)data[at];
-    return (bits & 0x8080808080808080U) != 0;
-}
-
-enum err_code smtp_content_is_8bit(const struct body *body, char *scratch,
-                                   bool *is_8bit)
-{
-    uint64_t size = body_size(body);
-    *is_8bit = false;
-    for (uint64_t offset = 0; offset < size && !*is_8bit;) {
-        size_t got = 0;
-        enum err_code rc =
-            body_read(body, offset, scratch, SMTP_CONTENT_SLICE, &got);
-        if (rc != ERR_NONE || got == 0)
-            return ERR_SYSTEM;
-        *is_8bit = has_high_bit(scratch, got);
-        offset += got;
     }
     return ERR_NONE;
 }

@@ -35,8 +35,4 @@ void smtp_content_begin(struct smtp_content *c, const struct body *body);
 MUST_CHECK enum err_code smtp_content_fill(struct smtp_content *c,
                                            struct buf *out, char *scratch);
 
-/* Whether any byte of the body is over 0x7f. Reads all of it. */
-MUST_CHECK enum err_code smtp_content_is_8bit(const struct body *body,
-                                              char *scratch, bool *is_8bit);
-
 #endif

@@ -340,8 +340,8 @@ static void check_8bit(struct smtp_session *s)
     struct smtp_reply reply;
     if (!smtp_caps_has(&s->connect.caps, SMTP_EXTENSION_8BITMIME))
         return;
-    if (smtp_content_is_8bit(s->transaction.mail->body, s->engine->scratch,
-                             &s->command.body_8bit) == ERR_NONE)
+    if (body_is_8bit(s->transaction.mail->body, &s->command.body_8bit) ==
+        ERR_NONE)
         return;
     smtp_reply_set_own(&reply, "", "the stored message could not be read");
     smtp_transaction_decide_rest(&s->transaction, OUTCOME_DEFERRED, &reply);

@@ -102,7 +102,7 @@ struct smtp_mail {
     const char *sender; /* without <>; "" is <> */
     const char *const *recipients;
     size_t recipient_count;
-    const struct body *body;
+    struct body *body; /* in memory or in a file */
 };
 
 struct smtp_recipient_result {

@@ -112,6 +112,48 @@ static void empty_body_is_one(void **state)
     body_unref(NULL);
 }
 
+#define LONG_LEN 20003
+
+static void assert_bits(struct body *body, bool want)
+{
+    bool is_8bit = !want;
+    assert_int_equal(body_is_8bit(body, &is_8bit), ERR_NONE);
+    assert_int_equal(is_8bit, want);
+    /* and when it is remembered */
+    is_8bit = !want;
+    assert_int_equal(body_is_8bit(body, &is_8bit), ERR_NONE);
+    assert_int_equal(is_8bit, want);
+    body_unref(body);
+}
+
+static void high_bytes_are_seen_wherever_they_are(void **state)
+{
+    static const size_t places[] = {0, 1, 7, 8, 16383, 16384, 20001, 20002};
+    for (size_t i = 0; i <= 8; i++) {
+        char *text = mem_alloc(LONG_LEN);
+        memset(text, 0x7f, LONG_LEN);
+        if (i < 8)
+            text[places[i]] = (char)0x80;
+        int fd = open(scratch_write(*state, "body", text, LONG_LEN, 0600),
+                      O_RDONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_bits(body_from_file(fd, LONG_LEN), i < 8);
+        assert_bits(body_from_memory(text, LONG_LEN), i < 8);
+    }
+    assert_bits(body_from_memory(NULL, 0), false);
+}
+
+static void an_unreadable_body_is_asked_again(void **state)
+{
+    bool is_8bit;
+    int fd;
+    struct body *body = in_file(*state, 4, &fd);
+    assert_int_equal(body_is_8bit(body, &is_8bit), ERR_SYSTEM);
+    assert_int_equal(body_is_8bit(body, &is_8bit), ERR_SYSTEM);
+    (void)scratch_write(*state, "body", TEXT, TEXT_LEN, 0600);
+    assert_bits(body, false);
+}
+
 static void read_and_drop(void *arg)
 {
     struct body *body = arg;
@@ -119,8 +161,11 @@ static void read_and_drop(void *arg)
         struct body *mine = body_ref(body);
         char out[TEXT_LEN];
         size_t got;
+        bool is_8bit;
         if (body_read(mine, 0, out, TEXT_LEN, &got) != ERR_NONE ||
             memcmp(out, TEXT, TEXT_LEN) != 0)
+            fail();
+        if (body_is_8bit(mine, &is_8bit) != ERR_NONE || is_8bit)
             fail();
         body_unref(mine);
     }
@@ -148,6 +193,8 @@ int main(void)
         cmocka_unit_test(file_shorter_than_said_is_an_error),
         cmocka_unit_test(file_that_cannot_be_read_is_an_error),
         cmocka_unit_test(empty_body_is_one),
+        cmocka_unit_test(high_bytes_are_seen_wherever_they_are),
+        cmocka_unit_test(an_unreadable_body_is_asked_again),
         cmocka_unit_test(last_reference_frees_in_any_thread),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);

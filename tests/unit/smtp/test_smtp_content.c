@@ -222,26 +222,6 @@ static void random_bodies_are_whole(void **state)
     }
 }
 
-static void high_bytes_are_seen_wherever_they_are(void **state)
-{
-    (void)state;
-    static char scratch[SMTP_CONTENT_SLICE];
-    static const size_t places[] = {0, 1, 7, 8, 16383, 16384, 20001, 20002};
-    char *text = mem_alloc(20003);
-    for (size_t i = 0; i <= 8; i++) {
-        memset(text, 'a', 20003);
-        if (i < 8)
-            text[places[i]] = (char)0x80;
-        struct body *body = body_of(str_of(text, 20003));
-        bool is_8bit;
-        assert_int_equal(smtp_content_is_8bit(body, scratch, &is_8bit),
-                         ERR_NONE);
-        assert_int_equal(is_8bit, i < 8);
-        body_unref(body);
-    }
-    mem_free(text);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,7 +231,6 @@ int main(void)
         cmocka_unit_test(a_small_body_and_its_dot_are_one_slice),
         cmocka_unit_test(bodies_around_the_size_of_a_slice_are_whole),
         cmocka_unit_test(random_bodies_are_whole),
-        cmocka_unit_test(high_bytes_are_seen_wherever_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
