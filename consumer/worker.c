@@ -10,6 +10,7 @@
 #include "core/thread.h"
 #include "core/wake.h"
 #include "queue/queue.h"
+#include "smtp/session.h"
 
 /* Keeps what libevent calculates with in range. */
 #define WAIT_MAX_MS INT64_C(3600000)
@@ -170,8 +171,10 @@ static bool turn(struct worker *w)
 static void run(void *arg)
 {
     struct worker *w = arg;
-    while (turn(w))
+    while (turn(w)) {
+        smtp_engine_flush(w->env.engine);
         (void)event_base_loop(w->base, EVLOOP_ONCE);
+    }
     atomic_store(&w->ended, true);
 }
 
