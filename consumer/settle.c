@@ -16,11 +16,20 @@ bool settle_is_over(const struct claim *claim, int64_t now_ms,
     return true;
 }
 
-static int64_t next_attempt(const struct settle_input *in)
+/* The longest that one of the recipients wants; for one untried: none. */
+static int64_t pause_of(const struct settle_input *in)
 {
     int64_t pause = 0;
     if (in->deferred > 0 || in->unknown > 0)
         pause = retry_pause_ms(in->policy, in->attempt, in->unit);
+    if (in->throttled > 0 && in->throttle_pause_ms > pause)
+        pause = in->throttle_pause_ms;
+    return pause;
+}
+
+static int64_t next_attempt(const struct settle_input *in)
+{
+    int64_t pause = pause_of(in);
     int64_t next =
         pause > INT64_MAX - in->now_ms ? INT64_MAX - 1 : in->now_ms + pause;
     if (next > or_never(in->claim->expires_at_ms))
@@ -38,8 +47,9 @@ struct settle_plan settle_decide(const struct settle_input *in)
         .next_attempt_ms = in->now_ms,
     };
     size_t decided = in->delivered + in->deferred + in->rejected + in->unknown;
-    if (decided == 0 && in->untried > 0) {
+    if (decided == 0 && in->untried + in->throttled > 0) {
         plan.verdict = SETTLE_RELEASE;
+        plan.next_attempt_ms = next_attempt(in);
         return plan;
     }
     if (in->unknown > 0 && in->claim->job->on_unknown == JOB_ON_UNKNOWN_HOLD) {

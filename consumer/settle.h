@@ -13,11 +13,14 @@
  * What follows from an attempt. Pure.
  *
  * If nobody was tried, that was the relay's trouble: the claim is released
- * and no attempt is counted. Otherwise the attempt is recorded, and what has
- * no final state yet
+ * and no attempt is counted. So it is for those whom the relay would not have
+ * so fast ("throttled"), but that they wait for throttle_pause_ms. Otherwise
+ * the attempt is recorded, and what has no final state yet
  *   is held, if an answer was lost and the job wants that;
  *   expires or fails, if the job's time is over;
- *   is tried again: at once if all of it was untried, else after the pause.
+ *   is tried again: at once if all of it was untried, after throttle_pause_ms
+ *   if some was throttled and nothing deferred, else after the pause of the
+ *   policy (or throttle_pause_ms, if some was throttled and that is longer).
  *
  * No attempt is planned after the job's time: the next one is then put at its
  * end, where spool_expire() settles the job before it could be claimed. The
@@ -27,13 +30,15 @@ struct settle_input {
     const struct claim *claim;
     const struct retry_policy *policy;
     unsigned attempt; /* its number, from 1 */
-    size_t delivered; /* recipients, as the next four */
+    size_t delivered; /* recipients, as the next five */
     size_t deferred;
     size_t rejected;
     size_t unknown;
     size_t untried;
-    int64_t now_ms; /* real time */
-    double unit;    /* 0 <= unit < 1, for jitter */
+    size_t throttled;
+    int64_t throttle_pause_ms; /* relay_rate_slow_down()'s, for them */
+    int64_t now_ms;            /* real time */
+    double unit;               /* 0 <= unit < 1, for jitter */
 };
 
 enum settle_verdict {
@@ -44,7 +49,8 @@ enum settle_verdict {
 struct settle_plan {
     enum settle_verdict verdict;
     enum settle_rest rest;
-    int64_t next_attempt_ms; /* for SETTLE_REST_RETRY */
+    int64_t next_attempt_ms; /* real time; for SETTLE_REST_RETRY, and when
+                              * a released claim is due */
 };
 
 struct settle_plan settle_decide(const struct settle_input *in);

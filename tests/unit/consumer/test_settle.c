@@ -21,8 +21,8 @@ static void outcomes_become_a_plan(void **state)
 {
     (void)state;
     static const struct {
-        /* delivered, deferred, rejected, unknown, untried */
-        size_t n[5];
+        /* delivered, deferred, rejected, unknown, untried, throttled */
+        size_t n[6];
         enum job_on_unknown on_unknown;
         unsigned attempt;
         int64_t expires_at_ms;
@@ -32,7 +32,7 @@ static void outcomes_become_a_plan(void **state)
         int64_t next_ms; /* after NOW; -1: of no interest */
     } rows[] = {
         /* nobody tried: no attempt, whatever else */
-        {{0, 0, 0, 0, 3}, 0, 1, 0, 0, SETTLE_RELEASE, RETRY, -1},
+        {{0, 0, 0, 0, 3}, 0, 1, 0, 0, SETTLE_RELEASE, RETRY, 0},
         {{0, 0, 0, 0, 1}, 1, 7, 1, 1, SETTLE_RELEASE, RETRY, -1},
         /* nothing is left to do */
         {{2, 0, 0, 0, 0}, 0, 1, 0, 0, SETTLE_RECORD, RETRY, -1},
@@ -59,6 +59,20 @@ static void outcomes_become_a_plan(void **state)
         {{0, 1, 0, 0, 0}, 0, 1, NOW + 1, 0, SETTLE_RECORD, RETRY, 1},
         {{0, 1, 0, 0, 0}, 0, 1, NOW + 7, NOW + 5, SETTLE_RECORD, RETRY, 5},
         {{0, 1, 0, 0, 0}, 0, 1, NOW + 1001, 0, SETTLE_RECORD, RETRY, 1000},
+        /* throttled: no attempt either, but after its own pause of 1500 */
+        {{0, 0, 0, 0, 0, 3}, 0, 1, 0, 0, SETTLE_RELEASE, RETRY, 1500},
+        {{0, 0, 0, 0, 2, 1}, 1, 9, 0, 0, SETTLE_RELEASE, RETRY, 1500},
+        {{0, 0, 0, 0, 0, 1}, 0, 1, NOW + 7, 0, SETTLE_RELEASE, RETRY, 7},
+        {{0, 0, 0, 0, 0, 1}, 0, 1, 0, NOW + 7, SETTLE_RELEASE, RETRY, 7},
+        /* throttled beside others: theirs is recorded */
+        {{1, 0, 0, 0, 0, 2}, 0, 6, 0, 0, SETTLE_RECORD, RETRY, 1500},
+        {{0, 0, 1, 0, 3, 2}, 0, 6, 0, 0, SETTLE_RECORD, RETRY, 1500},
+        {{1, 0, 0, 0, 0, 2}, 0, 6, 0, NOW, SETTLE_RECORD, FAIL, -1},
+        {{0, 0, 0, 1, 0, 2}, 1, 6, 0, 0, SETTLE_RECORD, HOLD, -1},
+        /* the longer pause of the two */
+        {{0, 1, 0, 0, 0, 1}, 0, 1, 0, 0, SETTLE_RECORD, RETRY, 1500},
+        {{0, 1, 0, 0, 0, 1}, 0, 2, 0, 0, SETTLE_RECORD, RETRY, 2000},
+        {{0, 0, 0, 1, 0, 1}, 0, 3, 0, 0, SETTLE_RECORD, RETRY, 4000},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         /* The job's own times are over: a person has retried it. */
@@ -81,6 +95,8 @@ static void outcomes_become_a_plan(void **state)
             .rejected = rows[i].n[2],
             .unknown = rows[i].n[3],
             .untried = rows[i].n[4],
+            .throttled = rows[i].n[5],
+            .throttle_pause_ms = 1500,
             .now_ms = NOW,
             .unit = 0.5,
         };
