@@ -3,6 +3,9 @@
 #include "consumer/retry.h"
 #include "core/panic.h"
 
+/* From one probe to the next, and least time for one without a mail. */
+#define PROBE_EVERY_MS 1000
+
 void breaker_init(struct breaker *b, int64_t first_ms, int64_t longest_ms)
 {
     *b = (struct breaker){
@@ -20,6 +23,7 @@ bool breaker_may_ask(const struct breaker *b, int64_t now_ms)
     case BREAKER_BACKING_OFF:
         return now_ms >= b->until_ms;
     case BREAKER_PROBING:
+    case BREAKER_TRIAL:
         return false;
     }
     PANIC("breaker state %d", (int)b->state);
@@ -33,8 +37,10 @@ bool breaker_ask(struct breaker *b, int64_t now_ms, struct breaker_pass *pass)
         .generation = b->generation,
         .probe = b->state == BREAKER_BACKING_OFF,
     };
-    if (pass->probe)
+    if (pass->probe) {
         b->state = BREAKER_PROBING;
+        b->probed_ms = now_ms;
+    }
     return true;
 }
 
@@ -60,6 +66,26 @@ bool breaker_failed(struct breaker *b, struct breaker_pass *pass,
     return true;
 }
 
+/* True if it was from. */
+static bool probe_moves(struct breaker *b, const struct breaker_pass *pass,
+                        enum breaker_state from, enum breaker_state to)
+{
+    if (!pass->probe || b->state != from)
+        return false;
+    b->state = to;
+    return true;
+}
+
+bool breaker_is_idle(struct breaker *b, const struct breaker_pass *pass)
+{
+    return probe_moves(b, pass, BREAKER_PROBING, BREAKER_TRIAL);
+}
+
+bool breaker_carries(struct breaker *b, const struct breaker_pass *pass)
+{
+    return probe_moves(b, pass, BREAKER_TRIAL, BREAKER_PROBING);
+}
+
 bool breaker_worked(struct breaker *b, struct breaker_pass *pass)
 {
     if (!pass->probe)
@@ -75,9 +101,12 @@ bool breaker_returned(struct breaker *b, struct breaker_pass *pass,
 {
     if (!pass->probe)
         return false;
+    int64_t next_ms = b->probed_ms + PROBE_EVERY_MS;
+    if (b->state == BREAKER_TRIAL && now_ms >= next_ms)
+        return breaker_worked(b, pass);
     pass->probe = false;
     b->state = BREAKER_BACKING_OFF;
-    b->until_ms = now_ms;
+    b->until_ms = now_ms > next_ms ? now_ms : next_ms;
     return true;
 }
 
@@ -89,6 +118,7 @@ const char *breaker_state_name(enum breaker_state state)
     case BREAKER_BACKING_OFF:
         return "backing_off";
     case BREAKER_PROBING:
+    case BREAKER_TRIAL:
         return "probing";
     }
     PANIC("breaker state %d", (int)state);

@@ -9,22 +9,32 @@
 /*
  * Whether a relay may be connected to. Pure: time and chance are arguments.
  *
- *              failed (opens)                  asked, now >= until
- *    READY ───────────────────> BACKING_OFF ─────────────────────> PROBING
- *      ^                          ^      failed, or given back        │
- *      │                          └────────────────────────────────── ┤
- *      └──────────────────────────────────────────────────────────────┘
- *                               worked
+ *             failed (opens)            asked, now >= until
+ *    READY ──────────────────> BACKING_OFF ───────────────> PROBING
+ *     ^ ^                         ^   ^   failed, returned   │ │ ^
+ *     │ │                         │   └──────────────────────┘ │ │ carries
+ *     │ │                         │ failed             is idle │ │
+ *     │ │                         └──────────────────────────┐ v │
+ *     │ └────────────────────────────────────────────────── TRIAL
+ *     │                     worked, returned
+ *     └── worked (from PROBING)
  *
- * In PROBING exactly one pass is out: one session tries, all others wait for
- * what comes of it. Failures of sessions that began before the breaker opened
- * say nothing new and change nothing, so that a hundred sessions that fail
- * together count once.
+ * In PROBING and TRIAL exactly one pass is out: one session tries, all others
+ * wait for what comes of it. It is opened without a mail, so that none waits
+ * for a relay that says nothing. TRIAL: the relay has let it in, and it is
+ * idle: one mail may be given to it, with which it is PROBING again. A trial
+ * that ends because there was no mail is a relay that lets us in, and so
+ * ready; unless it hangs up at once. Probes begin a second apart at least.
+ *
+ * Failures of sessions that began before the breaker opened say nothing new
+ * and change nothing, so that a hundred sessions that fail together count
+ * once.
  */
 enum breaker_state {
     BREAKER_READY,
     BREAKER_BACKING_OFF,
     BREAKER_PROBING,
+    BREAKER_TRIAL,
 };
 
 struct breaker {
@@ -33,6 +43,7 @@ struct breaker {
     enum breaker_state state;
     unsigned failures;   /* in a row */
     int64_t until_ms;    /* of BACKING_OFF */
+    int64_t probed_ms;   /* when the last probe was asked for */
     uint64_t generation; /* times it opened */
 };
 
@@ -59,16 +70,24 @@ MUST_CHECK bool breaker_ask(struct breaker *b, int64_t now_ms,
 bool breaker_failed(struct breaker *b, struct breaker_pass *pass,
                     int64_t now_ms, double unit);
 
+/*
+ * The session is connected and idle, or has been given a mail. True if it is
+ * the probe and that is news.
+ */
+bool breaker_is_idle(struct breaker *b, const struct breaker_pass *pass);
+bool breaker_carries(struct breaker *b, const struct breaker_pass *pass);
+
 /* The relay did its work. True if that closed the breaker. */
 bool breaker_worked(struct breaker *b, struct breaker_pass *pass);
 
 /*
  * The session ended without having shown anything. True if it was the probe:
- * another may probe at once.
+ * another may probe, or the breaker closed if it had been idle long enough.
  */
 bool breaker_returned(struct breaker *b, struct breaker_pass *pass,
                       int64_t now_ms);
 
-const char *breaker_state_name(enum breaker_state state); /* "ready" */
+/* "ready", "backing_off"; "probing" for both that have a probe. */
+const char *breaker_state_name(enum breaker_state state);
 
 #endif

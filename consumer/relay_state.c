@@ -110,6 +110,8 @@ enum relay_mode relay_state_mode(struct relay_states *states, size_t relay,
     mutex_lock(&r->lock);
     if (r->breaker.state == BREAKER_PROBING)
         mode = RELAY_PROBING;
+    else if (r->breaker.state == BREAKER_TRIAL)
+        mode = RELAY_TRIAL;
     else if (!breaker_may_ask(&r->breaker, now_ms))
         mode = RELAY_SHUT;
     else if (r->breaker.state == BREAKER_BACKING_OFF)
@@ -168,9 +170,45 @@ void relay_state_established(struct relay_states *states, size_t relay,
         r->crowded_times = 0;
         note_calm(r);
     }
+    bool on_trial = breaker_is_idle(&r->breaker, &pass->breaker);
     mutex_unlock(&r->lock);
     metrics_add(states->metrics, METRIC_SESSIONS_OPEN, 1);
     metrics_add(states->metrics, METRIC_SESSIONS_OPENED, 1);
+    if (on_trial)
+        tell_change(states);
+}
+
+static void move_probe(struct relay_states *states, size_t relay,
+                       const struct relay_pass *pass,
+                       bool (*move)(struct breaker *b,
+                                    const struct breaker_pass *pass))
+{
+    struct relay_state *r = state_of(states, relay);
+    if (!pass->breaker.probe)
+        return;
+    mutex_lock(&r->lock);
+    bool moved = move(&r->breaker, &pass->breaker);
+    mutex_unlock(&r->lock);
+    if (moved)
+        tell_change(states);
+}
+
+void relay_state_carries(struct relay_states *states, size_t relay,
+                         struct relay_pass *pass)
+{
+    move_probe(states, relay, pass, breaker_carries);
+}
+
+void relay_state_is_idle(struct relay_states *states, size_t relay,
+                         struct relay_pass *pass)
+{
+    move_probe(states, relay, pass, breaker_is_idle);
+}
+
+static void say_ready(struct relay_states *states, struct relay_state *r)
+{
+    log_event(LOG_LEVEL_INFO, "relay.ready", LOG_TEXT("relay", r->name));
+    tell_change(states);
 }
 
 void relay_state_worked(struct relay_states *states, size_t relay,
@@ -184,10 +222,8 @@ void relay_state_worked(struct relay_states *states, size_t relay,
     bool closed = breaker_worked(&r->breaker, &pass->breaker);
     note_calm(r);
     mutex_unlock(&r->lock);
-    if (!closed)
-        return;
-    log_event(LOG_LEVEL_INFO, "relay.ready", LOG_TEXT("relay", r->name));
-    tell_change(states);
+    if (closed)
+        say_ready(states, r);
 }
 
 /* Lock held. */
@@ -284,13 +320,19 @@ static void end_session(struct relay_states *states, size_t relay,
 {
     struct relay_state *r = state_of(states, relay);
     mutex_lock(&r->lock);
-    if (error != NULL)
+    if (error != NULL) {
         keep_error(r, *error);
+        /* One that broke did not just have nothing to do. */
+        (void)breaker_carries(&r->breaker, &pass->breaker);
+    }
     bool returned = breaker_returned(&r->breaker, &pass->breaker, now_ms);
+    bool ready = r->breaker.state == BREAKER_READY;
     forget_session(states, r, pass);
     note_calm(r);
     mutex_unlock(&r->lock);
-    if (returned)
+    if (returned && ready)
+        say_ready(states, r);
+    else if (returned)
         tell_change(states);
 }
 

@@ -16,6 +16,21 @@
  * how many sessions there are, what came of the mails. Says relay.backing_off
  * and relay.ready in the log.
  *
+ * A relay that failed is probed without a mail:
+ *
+ *             failed           time is over              asked
+ *    READY ────────────> SHUT ─────────────> HALF_OPEN ─────────> PROBING
+ *                         ^                      ^  closed, lost   │ ^ │
+ *                         │                      └─────────────────┘ │ │
+ *                         │ failed                          carries  │ │
+ *                         ├────────────────────────────────────── (any)│
+ *                         │                                          │ v
+ *    READY <─────────── worked, or closed before a mail came ──── TRIAL
+ *                                             established, idle
+ *
+ * Only READY relays get mails, and one in TRIAL one mail: the answer for it
+ * (worked) makes the relay ready.
+ *
  * A connect that fails while other sessions of the relay are at work means
  * that it takes no more of them (many relays limit connections): then only
  * the number of sessions stops growing for a while and the relay stays ready.
@@ -38,8 +53,8 @@ struct relay_states_options {
     struct metrics *metrics;
     uint64_t seed;
     /*
-     * A relay became usable, or ceased to be. On the thread that found out,
-     * without a lock. May be NULL.
+     * A relay became usable (READY, TRIAL) or ceased to be, or may be probed
+     * again. On the thread that found out, without a lock. May be NULL.
      */
     void (*on_change)(void *ctx);
     void *ctx;
@@ -55,7 +70,8 @@ enum relay_mode {
     RELAY_READY,
     RELAY_SHUT,      /* until *until_ms */
     RELAY_HALF_OPEN, /* that time is over: one session may probe */
-    RELAY_PROBING,   /* it does */
+    RELAY_PROBING,   /* it does: connects, or carries the one mail */
+    RELAY_TRIAL,     /* it is connected and waits for that mail */
 };
 
 /* until_ms may be NULL; it is set for RELAY_SHUT only. */
@@ -80,9 +96,19 @@ bool relay_state_may_ask(struct relay_states *states, size_t relay,
 MUST_CHECK bool relay_state_ask(struct relay_states *states, size_t relay,
                                 int64_t now_ms, struct relay_pass *pass);
 
-/* The session is connected and authenticated. */
+/* The session is connected and authenticated: the probe's is on TRIAL. */
 void relay_state_established(struct relay_states *states, size_t relay,
                              struct relay_pass *pass);
+
+/*
+ * The session has been given a mail, or has none any more though the relay
+ * answered for none (the mail's time was over, say). Of the probe both must
+ * be told, so that one mail at a time is at stake; of others nothing need be.
+ */
+void relay_state_carries(struct relay_states *states, size_t relay,
+                         struct relay_pass *pass);
+void relay_state_is_idle(struct relay_states *states, size_t relay,
+                         struct relay_pass *pass);
 
 /* The relay answered for a mail on this session, whatever it said. */
 void relay_state_worked(struct relay_states *states, size_t relay,

@@ -24,8 +24,8 @@
 /* So that a clock that was set is noticed. */
 #define SLEEP_MAX_MS 60000
 
-/* A half-open relay whose lane is not empty yet is looked at again. */
-#define HALF_OPEN_WAIT_MS 100
+/* A relay on trial whose lane is not empty yet is looked at again. */
+#define TRIAL_WAIT_MS 100
 
 /* What wakes the thread out of its present rest. */
 enum rest {
@@ -38,7 +38,7 @@ struct scheduler {
     struct scheduler_options options;
     struct backlog *backlogs;  /* by route */
     struct route_relay *views; /* by relay: of this round, as all to more */
-    bool *half_open;           /* by relay */
+    bool *on_trial;            /* by relay */
     uint64_t room_wanted;      /* lanes */
     size_t moved;
     int64_t wake_at_ms; /* mono */
@@ -112,17 +112,17 @@ static void view_relay(struct scheduler *s, size_t relay, bool has_room,
     struct route_relay *view = &s->views[relay];
     enum relay_mode mode =
         relay_state_mode(s->options.relays, relay, now_ms, &view->until_ms);
-    s->half_open[relay] = mode == RELAY_HALF_OPEN;
+    s->on_trial[relay] = mode == RELAY_TRIAL;
     view->state = has_room ? ROUTE_RELAY_OPEN : ROUTE_RELAY_FULL;
     if (mode == RELAY_READY ||
-        (mode == RELAY_HALF_OPEN &&
+        (mode == RELAY_TRIAL &&
          queue_lane_size(s->options.queue, (unsigned)relay) == 0))
         return;
     view->state = ROUTE_RELAY_SHUT;
-    if (mode == RELAY_HALF_OPEN)
-        view->until_ms = now_ms + HALF_OPEN_WAIT_MS;
-    else if (mode == RELAY_PROBING)
-        view->until_ms = INT64_MAX; /* we are told what comes of it */
+    if (mode == RELAY_TRIAL)
+        view->until_ms = now_ms + TRIAL_WAIT_MS;
+    else if (mode != RELAY_SHUT)
+        view->until_ms = INT64_MAX; /* we are told what comes of the probe */
 }
 
 static void view_relays(struct scheduler *s, int64_t now_ms)
@@ -144,10 +144,10 @@ static bool put(struct scheduler *s, size_t relay, struct claim *claim,
         return false;
     }
     s->moved++;
-    if (s->half_open[relay]) {
-        /* One job is the probe. */
+    if (s->on_trial[relay]) {
+        /* One job is at stake. */
         s->views[relay].state = ROUTE_RELAY_SHUT;
-        s->views[relay].until_ms = now_ms + HALF_OPEN_WAIT_MS;
+        s->views[relay].until_ms = now_ms + TRIAL_WAIT_MS;
     }
     return true;
 }
@@ -210,7 +210,7 @@ static void serve_route(struct scheduler *s, size_t route, int64_t now_ms,
             wait_for_relays(s, route, &choice);
             return;
         }
-        backlog_ask(in, s->half_open[choice.relay], now_real_ms);
+        backlog_ask(in, s->on_trial[choice.relay], now_real_ms);
         if (!move_one(s, in, choice.relay, now_ms)) {
             wait_for_due(s, in, now_ms, now_real_ms);
             return;
@@ -411,7 +411,7 @@ enum err_code scheduler_create(struct scheduler **out,
     mutex_init(&s->lock);
     s->backlogs = mem_calloc(options->route_count, sizeof(*s->backlogs));
     s->views = mem_calloc(options->relay_count, sizeof(*s->views));
-    s->half_open = mem_calloc(options->relay_count, sizeof(*s->half_open));
+    s->on_trial = mem_calloc(options->relay_count, sizeof(*s->on_trial));
     for (size_t i = 0; i < options->route_count; i++) {
         backlog_init(&s->backlogs[i], options->spool, options->clock,
                      (unsigned)i);
@@ -442,7 +442,7 @@ void scheduler_destroy(struct scheduler *s)
     mutex_fini(&s->lock);
     mem_free(s->backlogs);
     mem_free(s->views);
-    mem_free(s->half_open);
+    mem_free(s->on_trial);
     mem_free(s);
 }
 

@@ -89,13 +89,89 @@ static void exactly_one_probes(void **state)
     assert_true(breaker_ask(&b, 1000, &pass));
     assert_false(breaker_ask(&b, 1000, &other));
     assert_false(breaker_ask(&b, 99999, &other));
-    /* Given back without a result: another may, at once, with no blame. */
+    /* Given back without a result: another may, with no blame. */
     assert_true(breaker_returned(&b, &pass, 1500));
     assert_false(breaker_returned(&b, &pass, 1500));
-    assert_true(breaker_ask(&b, 1500, &other));
+    assert_false(breaker_ask(&b, 1999, &other));
+    assert_true(breaker_ask(&b, 2000, &other));
     assert_true(other.probe);
-    assert_true(breaker_failed(&b, &other, 1500, MIDDLE));
-    assert_int_equal(b.until_ms, 1500 + 2000);
+    assert_true(breaker_failed(&b, &other, 9000, MIDDLE));
+    assert_int_equal(b.until_ms, 9000 + 2000);
+}
+
+/* What ends a probe in each of its two states. */
+static void trial_ends_as_its_mail_or_its_idleness_says(void **state)
+{
+    (void)state;
+    enum end { WORKED, FAILED, RETURNED };
+    static const struct {
+        bool idle;    /* it was connected */
+        bool carries; /* and got a mail */
+        enum end end;
+        int64_t at_ms; /* it was asked for at 1000 */
+        enum breaker_state state;
+        int64_t until_ms;
+    } rows[] = {
+        {false, false, FAILED, 1500, BREAKER_BACKING_OFF, 3500},
+        {false, false, RETURNED, 1500, BREAKER_BACKING_OFF, 2000},
+        {false, false, RETURNED, 9000, BREAKER_BACKING_OFF, 9000},
+        {true, false, FAILED, 1500, BREAKER_BACKING_OFF, 3500},
+        {true, true, FAILED, 1500, BREAKER_BACKING_OFF, 3500},
+        {true, true, WORKED, 1500, BREAKER_READY, 0},
+        {true, false, WORKED, 1500, BREAKER_READY, 0},
+        {true, true, RETURNED, 9000, BREAKER_BACKING_OFF, 9000},
+        /* nothing to do, or hung up on at once */
+        {true, false, RETURNED, 9000, BREAKER_READY, 0},
+        {true, false, RETURNED, 1001, BREAKER_BACKING_OFF, 2000},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct breaker b;
+        struct breaker_pass pass;
+        bool news = false;
+        breaker_init(&b, 1000, 5000);
+        assert_true(breaker_ask(&b, 0, &pass));
+        assert_true(breaker_failed(&b, &pass, 0, MIDDLE));
+        assert_true(breaker_ask(&b, 1000, &pass));
+        assert_false(breaker_carries(&b, &pass));
+        if (rows[i].idle) {
+            assert_true(breaker_is_idle(&b, &pass));
+            assert_false(breaker_is_idle(&b, &pass));
+            assert_int_equal(b.state, BREAKER_TRIAL);
+            assert_false(breaker_may_ask(&b, 99999));
+        }
+        if (rows[i].carries) {
+            assert_true(breaker_carries(&b, &pass));
+            assert_int_equal(b.state, BREAKER_PROBING);
+        }
+        if (rows[i].end == WORKED)
+            news = breaker_worked(&b, &pass);
+        else if (rows[i].end == FAILED)
+            news = breaker_failed(&b, &pass, rows[i].at_ms, MIDDLE);
+        else
+            news = breaker_returned(&b, &pass, rows[i].at_ms);
+        if (!news || b.state != rows[i].state ||
+            (b.state == BREAKER_BACKING_OFF && b.until_ms != rows[i].until_ms))
+            fail_msg("row %zu: state %d until %lld", i, (int)b.state,
+                     (long long)b.until_ms);
+    }
+}
+
+static void only_the_probe_is_on_trial(void **state)
+{
+    (void)state;
+    struct breaker b;
+    struct breaker_pass old;
+    struct breaker_pass pass;
+    breaker_init(&b, 1000, 5000);
+    assert_true(breaker_ask(&b, 0, &old));
+    assert_true(breaker_ask(&b, 0, &pass));
+    assert_true(breaker_failed(&b, &pass, 0, MIDDLE));
+    assert_true(breaker_ask(&b, 1000, &pass));
+    assert_false(breaker_is_idle(&b, &old));
+    assert_int_equal(b.state, BREAKER_PROBING);
+    assert_true(breaker_is_idle(&b, &pass));
+    assert_false(breaker_carries(&b, &old));
+    assert_int_equal(b.state, BREAKER_TRIAL);
 }
 
 static void an_old_session_that_works_closes_nothing(void **state)
@@ -132,20 +208,25 @@ static void random_events_keep_the_promises(void **state)
             open[i] = breaker_ask(&b, now, &passes[i]);
             assert_int_equal(open[i], may);
         } else {
-            unsigned what = (unsigned)random_below(&random, 3);
-            if (what == 0)
+            unsigned what = (unsigned)random_below(&random, 5);
+            if (what == 3)
+                (void)breaker_is_idle(&b, &passes[i]);
+            else if (what == 4)
+                (void)breaker_carries(&b, &passes[i]);
+            else if (what == 0)
                 (void)breaker_failed(&b, &passes[i], now, random_unit(&random));
             else if (what == 1)
                 (void)breaker_worked(&b, &passes[i]);
             else
                 (void)breaker_returned(&b, &passes[i], now);
-            assert_false(passes[i].probe);
-            open[i] = false;
+            open[i] = what >= 3;
+            assert_true(open[i] || !passes[i].probe);
         }
         unsigned probes = 0;
         for (size_t k = 0; k < SESSIONS; k++)
             probes += open[k] && passes[k].probe;
-        assert_int_equal(probes, b.state == BREAKER_PROBING);
+        assert_int_equal(probes, b.state == BREAKER_PROBING ||
+                                     b.state == BREAKER_TRIAL);
         if (b.state == BREAKER_BACKING_OFF)
             assert_true(b.until_ms - now <= 3000);
     }
@@ -157,6 +238,7 @@ static void states_have_names(void **state)
     assert_string_equal(breaker_state_name(BREAKER_READY), "ready");
     assert_string_equal(breaker_state_name(BREAKER_BACKING_OFF), "backing_off");
     assert_string_equal(breaker_state_name(BREAKER_PROBING), "probing");
+    assert_string_equal(breaker_state_name(BREAKER_TRIAL), "probing");
 }
 
 int main(void)
@@ -166,6 +248,8 @@ int main(void)
         cmocka_unit_test(pause_has_a_fifth_of_jitter),
         cmocka_unit_test(failing_together_counts_once),
         cmocka_unit_test(exactly_one_probes),
+        cmocka_unit_test(trial_ends_as_its_mail_or_its_idleness_says),
+        cmocka_unit_test(only_the_probe_is_on_trial),
         cmocka_unit_test(an_old_session_that_works_closes_nothing),
         cmocka_unit_test(random_events_keep_the_promises),
         cmocka_unit_test(states_have_names),

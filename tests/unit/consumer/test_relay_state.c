@@ -85,10 +85,17 @@ static void probe_decides(void **state)
     assert_false(relay_state_ask(f.states, 0, now_ms, &other));
     assert_int_equal(relay_state_mode(f.states, 0, now_ms, NULL),
                      RELAY_PROBING);
-    relay_state_established(f.states, 0, &pass);
     assert_int_equal(f.changes, 1);
-    relay_state_worked(f.states, 0, now_ms, &pass);
+    relay_state_established(f.states, 0, &pass);
     assert_int_equal(f.changes, 2);
+    assert_int_equal(relay_state_mode(f.states, 0, now_ms, NULL), RELAY_TRIAL);
+    assert_false(relay_state_may_ask(f.states, 0, now_ms));
+    assert_false(relay_state_ask(f.states, 0, now_ms + 99999, &other));
+    relay_state_carries(f.states, 0, &pass);
+    assert_int_equal(relay_state_mode(f.states, 0, now_ms, NULL),
+                     RELAY_PROBING);
+    relay_state_worked(f.states, 0, now_ms, &pass);
+    assert_int_equal(f.changes, 4);
     assert_int_equal(relay_state_mode(f.states, 0, now_ms, NULL), RELAY_READY);
     assert_int_equal(metrics_get(&f.metrics, METRIC_SESSIONS_OPEN), 1);
     relay_state_lost(f.states, 0, now_ms, &pass, STR("gone"));
@@ -128,6 +135,55 @@ static void figures_have_an_error_while_the_relay_is_not_ready(void **state)
     relay_states_destroy(f.states);
 }
 
+/* The relay is on trial: at now_ms with the probe's pass. */
+static int64_t put_on_trial(struct fixture *f, struct relay_pass *pass)
+{
+    assert_true(relay_state_ask(f->states, 0, 0, pass));
+    relay_state_failed(f->states, 0, 0, pass, STR("refused"));
+    int64_t now_ms = until(f, 0, 0);
+    assert_true(relay_state_ask(f->states, 0, now_ms, pass));
+    relay_state_established(f->states, 0, pass);
+    f->changes = 0;
+    return now_ms;
+}
+
+static void trial_whose_mail_came_to_nothing_takes_another(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct relay_pass pass;
+    open_fixture(&f);
+    int64_t now_ms = put_on_trial(&f, &pass);
+    relay_state_carries(f.states, 0, &pass);
+    relay_state_is_idle(f.states, 0, &pass);
+    assert_int_equal(f.changes, 2);
+    assert_int_equal(relay_state_mode(f.states, 0, now_ms, NULL), RELAY_TRIAL);
+    relay_state_carries(f.states, 0, &pass);
+    relay_state_failed(f.states, 0, now_ms, &pass, STR("reset"));
+    assert_true(until(&f, 0, now_ms) >= now_ms + 1600);
+    relay_states_destroy(f.states);
+}
+
+static void trial_without_a_mail_ends_well_unless_it_broke(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct relay_pass pass;
+    open_fixture(&f);
+    int64_t now_ms = put_on_trial(&f, &pass);
+    relay_state_lost(f.states, 0, now_ms + 8000, &pass, STR("reset"));
+    assert_int_equal(f.changes, 1);
+    assert_int_equal(relay_state_mode(f.states, 0, now_ms + 8000, NULL),
+                     RELAY_HALF_OPEN);
+    assert_true(relay_state_ask(f.states, 0, now_ms + 8000, &pass));
+    relay_state_established(f.states, 0, &pass);
+    relay_state_closed(f.states, 0, now_ms + 16000, &pass);
+    assert_int_equal(f.changes, 3);
+    assert_int_equal(relay_state_mode(f.states, 0, now_ms + 16000, NULL),
+                     RELAY_READY);
+    relay_states_destroy(f.states);
+}
+
 static void probe_that_shows_nothing_makes_room_for_another(void **state)
 {
     (void)state;
@@ -140,6 +196,8 @@ static void probe_that_shows_nothing_makes_room_for_another(void **state)
     assert_true(relay_state_ask(f.states, 0, now_ms, &pass));
     relay_state_closed(f.states, 0, now_ms, &pass);
     assert_int_equal(f.changes, 2);
+    now_ms += 1000;
+    assert_int_equal(until(&f, 0, now_ms - 1), now_ms);
     assert_int_equal(relay_state_mode(f.states, 0, now_ms, NULL),
                      RELAY_HALF_OPEN);
     assert_true(relay_state_ask(f.states, 0, now_ms, &pass));
@@ -255,6 +313,10 @@ static void hammer(void *arg)
         if (!relay_state_ask(states, 0, i, &pass))
             continue;
         relay_state_established(states, 0, &pass);
+        if (i % 3 != 0)
+            relay_state_carries(states, 0, &pass);
+        if (i % 5 == 0)
+            relay_state_is_idle(states, 0, &pass);
         if (i % 7 == 0) {
             relay_state_failed(states, 0, i, &pass, STR("failed"));
             continue;
@@ -303,6 +365,8 @@ int main(void)
         cmocka_unit_test(failure_shuts_one_relay_and_tells),
         cmocka_unit_test(probe_decides),
         cmocka_unit_test(figures_have_an_error_while_the_relay_is_not_ready),
+        cmocka_unit_test(trial_whose_mail_came_to_nothing_takes_another),
+        cmocka_unit_test(trial_without_a_mail_ends_well_unless_it_broke),
         cmocka_unit_test(probe_that_shows_nothing_makes_room_for_another),
         cmocka_unit_test(refused_while_others_work_only_stops_growing),
         cmocka_unit_test(refused_while_others_are_silent_shuts_the_relay),

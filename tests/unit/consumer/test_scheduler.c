@@ -288,11 +288,18 @@ static void without_usable_relay_claims_go_back(void **state)
     close_fixture(&f);
 }
 
-static void half_open_relay_gets_one_job(void **state)
+static struct relay_pass probe_relay(struct fixture *f, size_t relay)
+{
+    struct relay_pass pass;
+    assert_true(relay_state_ask(f->relays, relay, atomic_load(&f->clock.now_ms),
+                                &pass));
+    return pass;
+}
+
+static void relay_on_trial_gets_one_job(void **state)
 {
     (void)state;
     struct fixture f;
-    struct relay_pass pass;
     struct spool_stats n;
     open_fixture(&f, 64, NULL);
     fail_relay(&f, 0);
@@ -300,25 +307,61 @@ static void half_open_relay_gets_one_job(void **state)
     put_many(&f, 50, JOB_PRIORITY_HIGH);
     put_many(&f, 50, JOB_PRIORITY_NORMAL);
     move_clock(&f, 2000);
+    int64_t now_ms = START_MS + 2000;
+    /* Half-open, or while the probe connects: none. */
+    (void)scheduler_round(f.scheduler);
+    assert_true(queue_is_empty(f.queue));
+    struct relay_pass pass = probe_relay(&f, 0);
+    (void)scheduler_round(f.scheduler);
+    assert_true(queue_is_empty(f.queue));
+    relay_state_established(f.relays, 0, &pass);
     for (unsigned i = 0; i < 5; i++) {
         (void)scheduler_round(f.scheduler);
         assert_int_equal(queue_lane_size(f.queue, 0), 1);
-        assert_int_equal(queue_lane_size(f.queue, 1), 1);
+        assert_int_equal(queue_lane_size(f.queue, 1), 0);
     }
     spool_stats(f.spool, &n);
-    assert_int_equal(n.active, 2);
-    /* While the probe is under way nothing more comes. */
-    int64_t now_ms = START_MS + 2000;
-    assert_true(relay_state_ask(f.relays, 0, now_ms, &pass));
+    assert_int_equal(n.active, 1);
+    /* While it carries that one nothing more comes. */
     struct claim *claim = take(&f, 0);
+    relay_state_carries(f.relays, 0, &pass);
     (void)scheduler_round(f.scheduler);
-    assert_int_equal(queue_lane_size(f.queue, 0), 0);
+    assert_true(queue_is_empty(f.queue));
+    /* Another when it was not sent. */
+    relay_state_is_idle(f.relays, 0, &pass);
+    (void)scheduler_round(f.scheduler);
+    assert_int_equal(queue_lane_size(f.queue, 0), 1);
+    struct claim *other = take(&f, 0);
+    relay_state_carries(f.relays, 0, &pass);
     /* And all of it once it worked. */
     relay_state_worked(f.relays, 0, now_ms, &pass);
     (void)scheduler_round(f.scheduler);
     assert_int_equal(queue_lane_size(f.queue, 0), 32);
     relay_state_closed(f.relays, 0, now_ms, &pass);
     give_back(&f, claim);
+    give_back(&f, other);
+    close_fixture(&f);
+}
+
+/* The other relay of the route has all the rest. */
+static void relay_on_trial_holds_up_one_job_only(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, 64, NULL);
+    fail_relay(&f, 0);
+    move_clock(&f, 2000);
+    struct relay_pass pass = probe_relay(&f, 0);
+    put_many(&f, 5, JOB_PRIORITY_NORMAL);
+    (void)scheduler_round(f.scheduler);
+    assert_int_equal(queue_lane_size(f.queue, 0), 0);
+    assert_int_equal(queue_lane_size(f.queue, 1), 5);
+    relay_state_established(f.relays, 0, &pass);
+    put_many(&f, 5, JOB_PRIORITY_NORMAL);
+    (void)scheduler_round(f.scheduler);
+    assert_int_equal(queue_lane_size(f.queue, 0), 1);
+    assert_int_equal(queue_lane_size(f.queue, 1), 9);
+    relay_state_closed(f.relays, 0, START_MS + 2000, &pass);
     close_fixture(&f);
 }
 
@@ -345,9 +388,8 @@ static void jobs_expire_while_no_relay_is_usable(void **state)
     for (unsigned i = 0; i < 3; i++)
         (void)scheduler_round(f.scheduler);
     spool_stats(f.spool, &n);
-    /* But for the two that wait to be probes. */
-    assert_int_equal(n.active, 2);
-    assert_int_equal(n.expired, 298);
+    assert_int_equal(n.active, 0);
+    assert_int_equal(n.expired, 300);
     close_fixture(&f);
 }
 
@@ -495,7 +537,8 @@ int main(void)
         cmocka_unit_test(full_lanes_are_passed_over_and_little_is_held),
         cmocka_unit_test(shut_relay_is_passed_over),
         cmocka_unit_test(without_usable_relay_claims_go_back),
-        cmocka_unit_test(half_open_relay_gets_one_job),
+        cmocka_unit_test(relay_on_trial_gets_one_job),
+        cmocka_unit_test(relay_on_trial_holds_up_one_job_only),
         cmocka_unit_test(jobs_expire_while_no_relay_is_usable),
         cmocka_unit_test(late_answers_are_waited_for_in_order_of_shares),
         cmocka_unit_test(class_whose_answer_is_late_loses_no_turn),
