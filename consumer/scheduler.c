@@ -58,6 +58,7 @@ struct scheduler {
     bool expire_asked;
     bool expire_calling;
     int64_t expire_at_ms; /* real */
+    bool expire_looks;    /* once a second, because jobs wait */
 };
 
 /* ---- what other threads tell ---- */
@@ -93,7 +94,8 @@ void scheduler_on_due(void *ctx, struct spool_lane lane, int64_t due_ms)
         return;
     backlog_due(&s->backlogs[lane.route], lane.priority, due_ms);
     mutex_lock(&s->lock);
-    if (s->rest != REST_SLEEP || due_ms < s->rest_until_ms)
+    /* The first job of all may expire before it is due, and before we wake. */
+    if (s->rest != REST_SLEEP || due_ms < s->rest_until_ms || !s->expire_looks)
         alert(s, false);
     mutex_unlock(&s->lock);
 }
@@ -246,16 +248,18 @@ static int64_t expire_wait_ms(struct scheduler *s, int64_t now_ms,
 {
     struct spool_stats stats;
     spool_stats(s->options.spool, &stats);
+    bool looks = stats.waiting > 0 || stats.active > 0;
     mutex_lock(&s->lock);
     bool asked = s->expire_asked;
     int64_t at_ms = s->expire_at_ms;
+    s->expire_looks = looks;
     mutex_unlock(&s->lock);
     if (asked)
         return SLEEP_MAX_MS;
     int64_t wait = at_ms == SPOOL_NEVER ? SLEEP_MAX_MS : at_ms - now_real_ms;
     /* A job that came later may end earlier than what the spool knew. */
     int64_t regular = s->expire_asked_mono_ms + EXPIRE_EVERY_MS - now_ms;
-    if (stats.waiting > 0 && regular < wait)
+    if (looks && regular < wait)
         wait = regular;
     return wait > 0 ? wait : 0;
 }
@@ -290,8 +294,16 @@ int64_t scheduler_round(struct scheduler *s)
     expire(s, now_ms, now_real_ms);
     view_relays(s, now_ms);
     size_t count = s->options.route_count;
-    for (size_t i = 0; i < count; i++)
-        serve_route(s, (s->first_route + i) % count, now_ms, now_real_ms);
+    for (size_t i = 0; i < count; i++) {
+        size_t route = (s->first_route + i) % count;
+        serve_route(s, route, now_ms, now_real_ms);
+        /*
+         * We are not told of jobs due later than the next one known, and that
+         * one may be gone: look whether any expires.
+         */
+        if (backlog_due_ms(&s->backlogs[route]) != SPOOL_NEVER)
+            wake_by(s, now_ms + EXPIRE_EVERY_MS);
+    }
     s->first_route++;
     return s->more ? now_ms : s->wake_at_ms;
 }

@@ -117,6 +117,12 @@ static void release(struct spool *spool, struct claim *claim, int64_t due_ms,
     spool_release(late_of(spool)->inner, claim, due_ms, note);
 }
 
+static void cancel(struct spool *spool, const struct id *id, const char *client,
+                   spool_status_fn fn, void *ctx)
+{
+    spool_cancel(late_of(spool)->inner, id, client, fn, ctx);
+}
+
 static void stats(struct spool *spool, struct spool_stats *out)
 {
     struct late_spool *late = late_of(spool);
@@ -138,6 +144,7 @@ static const struct spool_ops ops = {
     .accept = accept_job,
     .claim = claim,
     .release = release,
+    .cancel = cancel,
     .expire = expire,
     .stats = stats,
 };

@@ -123,10 +123,11 @@ struct wanted {
     int64_t expires_at_ms;
 };
 
-static void put(struct fixture *f, const struct wanted *wanted)
+static struct id put(struct fixture *f, const struct wanted *wanted)
 {
     struct job *job = job_new();
     id_new(&job->id, START_MS);
+    struct id id = job->id;
     job->client = mem_strdup(STR("test"));
     job->route =
         mem_strdup(str_from(wanted->route == NULL ? "default" : wanted->route));
@@ -141,6 +142,7 @@ static void put(struct fixture *f, const struct wanted *wanted)
     job->body = body_from_memory(mem_strdup(STR("x\r\n")), 3);
     spool_accept(f->spool, job, on_accepted, NULL);
     job_unref(job);
+    return id;
 }
 
 static void put_many(struct fixture *f, unsigned count,
@@ -148,7 +150,7 @@ static void put_many(struct fixture *f, unsigned count,
 {
     struct wanted wanted = {.priority = priority};
     for (unsigned i = 0; i < count; i++)
-        put(f, &wanted);
+        (void)put(f, &wanted);
 }
 
 static void fail_relay(struct fixture *f, size_t relay)
@@ -166,8 +168,8 @@ static void only_what_is_due_is_moved(void **state)
     struct wanted now = {0};
     struct wanted later = {.send_at_ms = START_MS + 500};
     open_fixture(&f, 64, NULL);
-    put(&f, &now);
-    put(&f, &later);
+    (void)put(&f, &now);
+    (void)put(&f, &later);
     assert_int_equal(scheduler_round(f.scheduler), START_MS + 500);
     assert_int_equal(queue_lane_size(f.queue, 0), 1);
     move_clock(&f, 499);
@@ -236,7 +238,7 @@ static void full_lanes_are_passed_over_and_little_is_held(void **state)
     spool_stats(f.spool, &n);
     assert_true(n.active <= 8 + 64);
     /* A place in the second lane is had by both routes in turn. */
-    put(&f, &other);
+    (void)put(&f, &other);
     for (unsigned i = 0; i < 8; i++) {
         struct claim *claim = take(&f, 1);
         if (claim == NULL) {
@@ -375,7 +377,7 @@ static void jobs_expire_while_no_relay_is_usable(void **state)
     fail_relay(&f, 0);
     fail_relay(&f, 1);
     for (unsigned i = 0; i < 300; i++)
-        put(&f, &wanted);
+        (void)put(&f, &wanted);
     for (int64_t wake_ms = 0, now_ms = START_MS; now_ms < START_MS + 3000;) {
         wake_ms = scheduler_round(f.scheduler);
         spool_stats(f.spool, &n);
@@ -390,6 +392,36 @@ static void jobs_expire_while_no_relay_is_usable(void **state)
     spool_stats(f.spool, &n);
     assert_int_equal(n.active, 0);
     assert_int_equal(n.expired, 300);
+    close_fixture(&f);
+}
+
+static void on_cancelled(void *ctx, struct spool_status *status, bool changed)
+{
+    (void)ctx;
+    assert_true(changed);
+    spool_status_destroy(status);
+}
+
+/* So that none that came since, or comes back, expires late. */
+static void expiry_is_looked_for_while_jobs_may_wait(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct wanted now = {0};
+    struct wanted later = {.send_at_ms = START_MS + 50000};
+    open_fixture(&f, 64, NULL);
+    (void)put(&f, &now);
+    (void)scheduler_round(f.scheduler);
+    struct claim *claim = take(&f, 0);
+    assert_true(scheduler_round(f.scheduler) <= START_MS + 1000);
+    spool_release(f.spool, claim, START_MS + 100000, STR(""));
+    assert_true(scheduler_round(f.scheduler) <= START_MS + 1000);
+    close_fixture(&f);
+    open_fixture(&f, 64, NULL);
+    struct id id = put(&f, &later);
+    (void)scheduler_round(f.scheduler);
+    spool_cancel(f.spool, &id, NULL, on_cancelled, NULL);
+    assert_true(scheduler_round(f.scheduler) <= START_MS + 1000);
     close_fixture(&f);
 }
 
@@ -477,7 +509,7 @@ static void thread_wakes_for_jobs_and_room_and_sleeps_otherwise(void **state)
     struct wanted now = {0};
     open_fixture(&f, 2, clock_system());
     assert_int_equal(scheduler_start(f.scheduler, &err), ERR_NONE);
-    put(&f, &now);
+    (void)put(&f, &now);
     assert_true(wait_until(&f, has_one));
     put_many(&f, 50, JOB_PRIORITY_NORMAL);
     for (unsigned i = 0; i < 20; i++) {
@@ -490,6 +522,36 @@ static void thread_wakes_for_jobs_and_room_and_sleeps_otherwise(void **state)
     size_t before = late_spool_stats_calls(f.late);
     (void)poll(NULL, 0, 400);
     assert_true(late_spool_stats_calls(f.late) - before < 20);
+    scheduler_stop(f.scheduler);
+    close_fixture(&f);
+}
+
+static bool has_expired(struct fixture *f)
+{
+    struct spool_stats n;
+    spool_stats(f->spool, &n);
+    return n.expired == 1;
+}
+
+static void job_that_comes_during_a_long_rest_expires_in_time(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct err err;
+    size_t before = 0;
+    open_fixture(&f, 8, clock_system());
+    assert_int_equal(scheduler_start(f.scheduler, &err), ERR_NONE);
+    /* It rests when it has not asked for the numbers for a while. */
+    for (size_t calls = 1; calls != before;
+         calls = late_spool_stats_calls(f.late)) {
+        before = calls;
+        (void)poll(NULL, 0, 50);
+    }
+    int64_t now_ms = clock_real_ms(clock_system());
+    struct wanted wanted = {.send_at_ms = now_ms + 7200000,
+                            .expires_at_ms = now_ms + 100};
+    (void)put(&f, &wanted);
+    assert_true(wait_until(&f, has_expired));
     scheduler_stop(f.scheduler);
     close_fixture(&f);
 }
@@ -540,9 +602,11 @@ int main(void)
         cmocka_unit_test(relay_on_trial_gets_one_job),
         cmocka_unit_test(relay_on_trial_holds_up_one_job_only),
         cmocka_unit_test(jobs_expire_while_no_relay_is_usable),
+        cmocka_unit_test(expiry_is_looked_for_while_jobs_may_wait),
         cmocka_unit_test(late_answers_are_waited_for_in_order_of_shares),
         cmocka_unit_test(class_whose_answer_is_late_loses_no_turn),
         cmocka_unit_test(thread_wakes_for_jobs_and_room_and_sleeps_otherwise),
+        cmocka_unit_test(job_that_comes_during_a_long_rest_expires_in_time),
         cmocka_unit_test(stopping_waits_for_answers_of_the_spool),
     };
     log_setup(2, LOG_LEVEL_ERROR);
