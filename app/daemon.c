@@ -58,9 +58,9 @@ static struct smtp_relay smtp_relay_of(const struct settings_relay *relay,
         .data_timeout_ms = relay->data_timeout_ms,
         .body_timeout_ms = relay->body_timeout_ms,
         .final_timeout_ms = relay->final_timeout_ms,
-        .pipelining = true,
-        .chunking = true,
-        .unconfirmed = 1,
+        .pipelining = relay->pipelining,
+        .chunking = relay->chunking,
+        .unconfirmed = (unsigned)relay->unconfirmed,
     };
 }
 
@@ -113,11 +113,15 @@ static enum err_code create_pool(struct daemon *d, struct err *err)
             .idle_timeout_ms = from->idle_timeout_ms,
             .backoff_first_ms = from->backoff_first_ms,
             .backoff_longest_ms = from->backoff_longest_ms,
+            .connection_age_ms = from->connection_age_ms,
+            .rate_per_s = from->rate_per_s,
+            .burst = (unsigned)from->burst,
         };
     }
     for (size_t i = 0; i < s->route_count; i++)
         routes[i] =
             (struct pool_route){.relays = s->routes[i].relays,
+                                .weights = s->routes[i].weights,
                                 .relay_count = s->routes[i].relay_count};
     struct pool_options options = {
         .relays = relays,

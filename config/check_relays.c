@@ -131,6 +131,24 @@ static void check_ca_file(struct report *report, const struct draft_relay *d)
                        "relays.ca_file: %s", err.text);
 }
 
+/* A tenth of a second's worth, at least one mail. */
+static int64_t burst_for(double per_s)
+{
+    double burst = per_s / 10.0;
+    return burst < 1.0 ? 1 : (int64_t)burst;
+}
+
+static void check_rate(struct report *report, struct draft_relay *d)
+{
+    struct settings_relay *r = &d->relay;
+    if (has_key(d, "burst") && !has_key(d, "rate"))
+        report_problem(report, reader_line(d->group, "burst"),
+                       "relays.burst means nothing without a rate: add rate or "
+                       "take it out");
+    if (r->burst == 0)
+        r->burst = burst_for(r->rate_per_s);
+}
+
 static void warn(struct report *report, const struct draft_relay *d)
 {
     const struct settings_relay *r = &d->relay;
@@ -152,6 +170,11 @@ static void warn(struct report *report, const struct draft_relay *d)
     if (r->ca_file != NULL && (r->tls == SETTINGS_TLS_NONE || !r->verify))
         report_warning(report, reader_line(d->group, "ca_file"),
                        "ca_file of relay %s is not used: nothing is verified",
+                       r->name);
+    if (r->unconfirmed > 1 && !(r->pipelining && r->chunking))
+        report_warning(report, reader_line(d->group, "unconfirmed"),
+                       "unconfirmed of relay %s has no effect: it needs "
+                       "pipelining and chunking, and one of them is off",
                        r->name);
 }
 
@@ -178,6 +201,7 @@ void check_relays(struct report *report, struct draft_relay *drafts,
         check_url(report, d);
         check_login(report, d);
         check_ca_file(report, d);
+        check_rate(report, d);
         if (r->backoff_longest_ms < r->backoff_first_ms)
             report_problem(report, reader_line(d->group, "backoff_longest"),
                            "relays.backoff_longest must not be less than "

@@ -83,6 +83,32 @@ static void resolve(struct report *report, const struct draft_names *names,
     }
 }
 
+/* As they stand there: names that are wrong have been complained of. */
+static int length_of(const struct draft_route *d, const char *name)
+{
+    const config_setting_t *s = config_setting_get_member(d->group, name);
+    return s == NULL ? 0 : config_setting_length(s);
+}
+
+static void weigh(struct report *report, const struct draft_route *d,
+                  struct settings_route *route)
+{
+    const struct draft_ints *weights = &d->weights;
+    int names = length_of(d, "relays");
+    if (weights->items == NULL)
+        return;
+    if ((size_t)names != weights->count) {
+        report_problem(report, reader_line(d->group, "weights"),
+                       "routes.weights has %zu numbers and routes.relays %d "
+                       "names: there must be one for each",
+                       weights->count, names);
+        return;
+    }
+    route->weights = mem_calloc(weights->count, sizeof(route->weights[0]));
+    for (size_t i = 0; i < weights->count; i++)
+        route->weights[i] = (unsigned)weights->items[i];
+}
+
 static void add_default(struct settings *s)
 {
     struct settings_route *route = &s->routes[s->route_count++];
@@ -117,6 +143,7 @@ void check_routes(struct report *report, struct draft_route *drafts,
                            "differ",
                            d->name);
         resolve(report, &d->relays, out, route);
+        weigh(report, d, route);
         route->name = d->name;
         d->name = NULL;
         out->route_count++;

@@ -17,6 +17,11 @@ struct draft_names {
     size_t count;
 };
 
+struct draft_ints {
+    int64_t *items;
+    size_t count;
+};
+
 struct draft_listen {
     const struct config_setting_t *group; /* first: reader_list() sets it */
     char *type;
@@ -39,6 +44,7 @@ struct draft_route {
     const struct config_setting_t *group; /* first: reader_list() sets it */
     char *name;
     struct draft_names relays;
+    struct draft_ints weights;
 };
 
 struct draft {

@@ -158,6 +158,51 @@ static const struct key keys[] = {
      .offset = offsetof(struct draft_relay, relay.jobs_per_connection),
      .help = "Jobs sent over one connection before it is closed and made "
              "anew."},
+    {.path = "relays.connection_age",
+     .type = KEY_DURATION,
+     .max = 7 * DAY,
+     .standard = "10m",
+     .offset = offsetof(struct draft_relay, relay.connection_age_ms),
+     .help = "A connection as old takes no more jobs and is closed. \"0\": it "
+             "may grow as old as it likes."},
+    {.path = "relays.pipelining",
+     .type = KEY_BOOL,
+     .standard = "true",
+     .offset = offsetof(struct draft_relay, relay.pipelining),
+     .help = "Whether commands are sent before the answers to those in front "
+             "of them have come (RFC 2920), where the relay offers it."},
+    {.path = "relays.chunking",
+     .type = KEY_BOOL,
+     .standard = "true",
+     .offset = offsetof(struct draft_relay, relay.chunking),
+     .help = "Whether messages are sent with BDAT (RFC 3030), where the relay "
+             "offers it."},
+    {.path = "relays.unconfirmed",
+     .type = KEY_INT,
+     .min = 1,
+     .max = 64,
+     .standard = "1",
+     .offset = offsetof(struct draft_relay, relay.unconfirmed),
+     .help = "Messages sent over one connection whose answers have not come "
+             "yet, at most. More than 1 is faster over long ways, needs BDAT "
+             "and pipelining, and leaves as many messages unknown when the "
+             "connection breaks."},
+    {.path = "relays.rate",
+     .type = KEY_RATE,
+     .min = 1,
+     .max = 3600000000,
+     .offset = offsetof(struct draft_relay, relay.rate_per_s),
+     .help = "Messages given to the relay in a second, minute or hour, at "
+             "most, over all its connections. Without it: no limit, until the "
+             "relay says that it is too fast."},
+    {.path = "relays.burst",
+     .type = KEY_INT,
+     .min = 1,
+     .max = 100000,
+     .offset = offsetof(struct draft_relay, relay.burst),
+     .help = "Messages that may be given to it at once, above its rate, when "
+             "there were fewer before. Needs rate. Without it: a tenth of a "
+             "second's worth of the rate, at least 1."},
     {.path = "relays.connect_timeout",
      .type = KEY_DURATION,
      .min = 10,
@@ -237,6 +282,14 @@ static const struct key keys[] = {
      .required = true,
      .offset = offsetof(struct draft_route, relays),
      .help = "Names of relays in order of preference."},
+    {.path = "routes.weights",
+     .type = KEY_INTS,
+     .min = 1,
+     .max = 1000,
+     .offset = offsetof(struct draft_route, weights),
+     .help = "One for each of the relays: jobs are shared out by them, [ 3, 1 "
+             "] sends three of four to the first. Without it: all go to the "
+             "first relay that can be used."},
     {.path = "spool.backend",
      .type = KEY_CHOICE,
      .standard = "sqlite",

@@ -22,12 +22,15 @@ enum key_type {
     KEY_PATH,     /* char *, beside the config file when relative */
     KEY_CHOICE,   /* char *, one of choices */
     KEY_MODE,     /* int64_t, permission bits; written "0660" */
+    KEY_RATE,     /* double, per second; written "14/s"; limits per hour */
     KEY_NAMES,    /* struct draft_names: an array of names */
+    KEY_INTS,     /* struct draft_ints: an array of whole numbers */
 };
 
 struct key {
     const char *path; /* "retry.first"; "hostname" at the top */
-    int64_t min;      /* number, bytes, milliseconds; bytes of a text */
+    int64_t min;      /* number, bytes, milliseconds; bytes of a text; names;
+                       * each of the whole numbers */
     int64_t max;
     const char *standard; /* as in a config; NULL: none */
     const char *choices;  /* of KEY_CHOICE, between blanks */

@@ -7,6 +7,8 @@
 #define TEXT_COLUMNS 76
 #define INDENT       4
 
+#define SECONDS_PER_HOUR 3600.0
+
 /* Words of text, in lines of at most TEXT_COLUMNS behind an indent. */
 static void print_wrapped(FILE *out, const char *text)
 {
@@ -47,8 +49,12 @@ static const char *type_name(enum key_type type)
         return "one of";
     case KEY_MODE:
         return "permission bits";
+    case KEY_RATE:
+        return "rate";
     case KEY_NAMES:
         return "array of names";
+    case KEY_INTS:
+        return "array of whole numbers";
     }
     return "";
 }
@@ -83,8 +89,18 @@ static void add_range(struct buf *b, const struct key *key)
     case KEY_PATH:
         buf_add_format(b, " of 1 to %lld bytes", (long long)key->max);
         break;
+    case KEY_RATE:
+        buf_add_char(b, ' ');
+        timetext_add_rate(b, (double)key->min / SECONDS_PER_HOUR);
+        buf_add_text(b, " to ");
+        timetext_add_rate(b, (double)key->max / SECONDS_PER_HOUR);
+        break;
     case KEY_NAMES:
         buf_add_format(b, ", %lld to %lld", (long long)key->min,
+                       (long long)key->max);
+        break;
+    case KEY_INTS:
+        buf_add_format(b, ", each %lld to %lld", (long long)key->min,
                        (long long)key->max);
         break;
     case KEY_BOOL:

@@ -27,6 +27,7 @@ void settings_destroy(struct settings *settings)
     for (size_t i = 0; i < settings->route_count; i++) {
         mem_free(settings->routes[i].name);
         mem_free(settings->routes[i].relays);
+        mem_free(settings->routes[i].weights);
     }
     mem_free(settings->listen);
     mem_free(settings->relays);

@@ -45,6 +45,12 @@ struct settings_relay {
     int64_t connections;
     int64_t recipients_per_message;
     int64_t jobs_per_connection;
+    bool pipelining;           /* used where the relay offers it */
+    bool chunking;             /* likewise */
+    int64_t unconfirmed;       /* mails sent without an answer to the first */
+    double rate_per_s;         /* transactions; 0: no limit */
+    int64_t burst;             /* transactions at once; 1.. */
+    int64_t connection_age_ms; /* 0: no limit */
     int64_t connect_timeout_ms;
     int64_t mail_timeout_ms;
     int64_t rcpt_timeout_ms;
@@ -59,6 +65,7 @@ struct settings_relay {
 struct settings_route {
     char *name;
     size_t *relays; /* indexes into settings.relays, in order of preference */
+    unsigned *weights; /* of relays, 1..1000; NULL: the first usable one */
     size_t relay_count;
 };
 

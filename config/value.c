@@ -8,6 +8,8 @@
 #include "core/timetext.h"
 #include "core/utf8.h"
 
+#define SECONDS_PER_HOUR 3600.0
+
 static void *place_of(const struct key *key, void *draft)
 {
     return (char *)draft + key->offset;
@@ -26,6 +28,8 @@ static void add_amount(struct buf *out, const struct key *key, int64_t amount)
         timetext_add_duration(out, amount);
     else if (key->type == KEY_SIZE)
         timetext_add_size(out, amount);
+    else if (key->type == KEY_RATE)
+        timetext_add_rate(out, (double)amount / SECONDS_PER_HOUR);
     else
         buf_add_i64(out, amount);
 }
@@ -119,6 +123,25 @@ static void read_amount(struct reader *r, const config_setting_t *s,
         report_problem(r->report, config_setting_source_line(s), "%s: %s",
                        key->path, err.text);
     else if (value < key->min || value > key->max)
+        out_of_range(r, s, key);
+    else
+        *out = value;
+}
+
+static void read_rate(struct reader *r, const config_setting_t *s,
+                      const struct key *key, double *out)
+{
+    struct err err;
+    double value;
+    const char *text =
+        text_of(r, s, key, "must be a rate in quotes, for example \"14/s\"");
+    if (text == NULL)
+        return;
+    if (timetext_parse_rate(str_from(text), &value, &err) != ERR_NONE)
+        report_problem(r->report, config_setting_source_line(s), "%s: %s",
+                       key->path, err.text);
+    else if (value < (double)key->min / SECONDS_PER_HOUR ||
+             value > (double)key->max / SECONDS_PER_HOUR)
         out_of_range(r, s, key);
     else
         *out = value;
@@ -254,6 +277,30 @@ static void read_names(struct reader *r, const config_setting_t *s,
     }
 }
 
+/* All of them, or none and a complaint. */
+static void read_ints(struct reader *r, const config_setting_t *s,
+                      const struct key *key, struct draft_ints *out)
+{
+    int count = config_setting_length(s);
+    if (!config_setting_is_array(s) && !config_setting_is_list(s)) {
+        problem(r, s, key,
+                "must be whole numbers in brackets, for example [ 3, 1 ]");
+        return;
+    }
+    out->items = mem_calloc((size_t)count, sizeof(out->items[0]));
+    for (int i = 0; i < count; i++) {
+        const config_setting_t *e = config_setting_get_elem(s, (unsigned)i);
+        size_t problems = r->report->problems;
+        read_int(r, e, key, &out->items[i]);
+        if (r->report->problems > problems) {
+            mem_free(out->items);
+            *out = (struct draft_ints){0};
+            return;
+        }
+        out->count++;
+    }
+}
+
 void value_read(struct reader *r, const config_setting_t *s,
                 const struct key *key, void *draft)
 {
@@ -284,8 +331,14 @@ void value_read(struct reader *r, const config_setting_t *s,
     case KEY_MODE:
         read_mode(r, s, key, place);
         break;
+    case KEY_RATE:
+        read_rate(r, s, key, place);
+        break;
     case KEY_NAMES:
         read_names(r, s, key, place);
+        break;
+    case KEY_INTS:
+        read_ints(r, s, key, place);
         break;
     }
 }
@@ -333,7 +386,11 @@ void value_set_standard(const struct key *key, void *draft)
     case KEY_MODE:
         PANIC_IF(!parse_mode(text, place));
         break;
+    case KEY_RATE:
+        PANIC_IF(timetext_parse_rate(text, place, NULL) != ERR_NONE);
+        break;
     case KEY_NAMES:
+    case KEY_INTS:
         PANIC("%s cannot have a default", key->path);
     }
 }
@@ -352,6 +409,9 @@ void value_free(const struct key *key, void *draft)
     void *place = place_of(key, draft);
     if (key->type == KEY_NAMES) {
         free_names(place);
+    } else if (key->type == KEY_INTS) {
+        mem_free(((struct draft_ints *)place)->items);
+        *(struct draft_ints *)place = (struct draft_ints){0};
     } else if (key->type == KEY_TEXT || key->type == KEY_PATH ||
                key->type == KEY_CHOICE) {
         mem_free(*(char **)place);

@@ -12,7 +12,8 @@ struct pool {
     struct pool_options options; /* its arrays are ours */
     struct pool_relay *relays;
     struct pool_route *routes;
-    size_t *route_relays; /* of all routes, one after the other */
+    size_t *route_relays;    /* of all routes, one after the other */
+    unsigned *route_weights; /* likewise */
     struct relay_states *states;
     struct scheduler *scheduler;
     struct worker **workers;
@@ -78,7 +79,9 @@ static void copy_options(struct pool *pool, const struct pool_options *options)
            options->relay_count * sizeof(*pool->relays));
     pool->routes = mem_calloc(options->route_count, sizeof(*pool->routes));
     pool->route_relays = mem_calloc(total, sizeof(*pool->route_relays));
+    pool->route_weights = mem_calloc(total, sizeof(*pool->route_weights));
     size_t *next = pool->route_relays;
+    unsigned *next_weight = pool->route_weights;
     for (size_t i = 0; i < options->route_count; i++) {
         const struct pool_route *route = &options->routes[i];
         for (size_t k = 0; k < route->relay_count; k++)
@@ -86,6 +89,12 @@ static void copy_options(struct pool *pool, const struct pool_options *options)
         pool->routes[i].relays = next;
         pool->routes[i].relay_count = route->relay_count;
         next += route->relay_count;
+        if (route->weights == NULL)
+            continue;
+        memcpy(next_weight, route->weights,
+               route->relay_count * sizeof(*next_weight));
+        pool->routes[i].weights = next_weight;
+        next_weight += route->relay_count;
     }
     pool->options.relays = pool->relays;
     pool->options.routes = pool->routes;
@@ -229,6 +238,7 @@ void pool_destroy(struct pool *pool)
     scheduler_destroy(pool->scheduler);
     relay_states_destroy(pool->states);
     mem_free(pool->route_relays);
+    mem_free(pool->route_weights);
     mem_free(pool->routes);
     mem_free(pool->relays);
     mem_free(pool);

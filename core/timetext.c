@@ -20,11 +20,19 @@ static const struct unit size_units[] = {
     {{"G", 1}, 1024LL * 1024 * 1024},
 };
 
+static const struct unit rate_units[] = {
+    {{"/s", 2}, 1},
+    {{"/m", 2}, 60},
+    {{"/h", 2}, 3600},
+};
+
 /* 9999-12-31T23:59:59.999Z */
 #define REAL_MAX_MS 253402300799999LL
 
 #define DURATION_MAX_MS (3650LL * 24 * 3600000)
 #define SIZE_MAX_BYTES  (1LL << 53)
+#define RATE_MAX        1000000000000ULL
+#define RATE_DECIMALS   9
 
 static bool digits(struct str s, size_t at, size_t count, int *out)
 {
@@ -222,6 +230,69 @@ enum err_code timetext_parse_size(struct str text, int64_t *bytes,
                        STR_ARG(text));
     *bytes = (int64_t)number * unit->factor;
     return ERR_NONE;
+}
+
+/* The leading number of s, what follows as *rest. */
+static bool split_decimal(struct str s, double *number, struct str *rest)
+{
+    size_t whole = 0;
+    unsigned long long value;
+    unsigned long long decimals = 0;
+    double scale = 1.0;
+    while (whole < s.len && ascii_is_digit(s.data[whole]))
+        whole++;
+    if (!str_to_u64(str_of(s.data, whole), RATE_MAX, &value))
+        return false;
+    size_t end = whole;
+    if (end < s.len && s.data[end] == '.') {
+        for (end++; end < s.len && ascii_is_digit(s.data[end]); end++)
+            scale *= 10.0;
+        if (end - whole - 1 > RATE_DECIMALS ||
+            !str_to_u64(str_of(s.data + whole + 1, end - whole - 1), UINT64_MAX,
+                        &decimals))
+            return false;
+    }
+    *number = (double)value + (double)decimals / scale;
+    *rest = str_after(s, end);
+    return *number > 0.0;
+}
+
+enum err_code timetext_parse_rate(struct str text, double *per_s,
+                                  struct err *err)
+{
+    double number;
+    struct str suffix;
+    if (!split_decimal(text, &number, &suffix))
+        return err_set(err, ERR_INVALID,
+                       "\"%.*s\" is no rate: write a number above 0 and a "
+                       "time (/s /m /h), for example \"14/s\"",
+                       STR_ARG(text));
+    const struct unit *unit = find_unit(rate_units, COUNT(rate_units), suffix);
+    if (unit == NULL)
+        return err_set(err, ERR_INVALID,
+                       "\"%.*s\" does not say in which time: write /s, /m or "
+                       "/h behind the number, for example \"14/s\"",
+                       STR_ARG(text));
+    *per_s = number / (double)unit->factor;
+    return ERR_NONE;
+}
+
+void timetext_add_rate(struct buf *out, double per_s)
+{
+    char number[64];
+    size_t i = 0;
+    while (i + 1 < COUNT(rate_units) &&
+           per_s * (double)rate_units[i].factor < 0.9995)
+        i++;
+    int len = snprintf(number, sizeof(number), "%.3f",
+                       per_s * (double)rate_units[i].factor);
+    size_t end = len > 0 && (size_t)len < sizeof(number) ? (size_t)len : 0;
+    while (end > 0 && number[end - 1] == '0')
+        end--;
+    if (end > 0 && number[end - 1] == '.')
+        end--;
+    buf_add_str(out, str_of(number, end));
+    buf_add_str(out, rate_units[i].suffix);
 }
 
 static void add_in_units(struct buf *out, int64_t value,

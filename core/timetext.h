@@ -39,6 +39,19 @@ MUST_CHECK enum err_code timetext_parse_duration(struct str text, int64_t *ms,
 MUST_CHECK enum err_code timetext_parse_size(struct str text, int64_t *bytes,
                                              struct err *err);
 
+/*
+ * How often something may happen: a number above 0, with a point and up to
+ * nine digits behind it if it must be, and a unit: /s /m /h. Up to 10^12.
+ */
+MUST_CHECK enum err_code timetext_parse_rate(struct str text, double *per_s,
+                                             struct err *err);
+
+/*
+ * In the shortest time that gives 1 or more, with three decimals at most:
+ * "14/s", "2.5/s", "30/m".
+ */
+void timetext_add_rate(struct buf *out, double per_s);
+
 /* The largest unit that gives a whole number: "30s", "250ms", "64K". */
 void timetext_add_duration(struct buf *out, int64_t ms);
 void timetext_add_size(struct buf *out, int64_t bytes);

@@ -18,7 +18,7 @@ struct want {
 
 struct bad {
     const char *text;
-    struct want want[9];
+    struct want want[10];
 };
 
 static const struct bad bad_files[] = {
@@ -218,7 +218,49 @@ static const struct bad bad_files[] = {
       {"main.conf:2:", "relays.verify must be true or false", NULL},
       {"main.conf:2:", "relays.backoff_longest must not be less", NULL}}},
 
+    {"relays = ( { name = \"a\"; url = \"smtps://x\"; rate = 14;\n"
+     "burst = 0; unconfirmed = 65; },\n"
+     "{ name = \"b\"; url = \"smtps://x\"; rate = \"14\"; },\n"
+     "{ name = \"c\"; url = \"smtps://x\"; rate = \"14/d\"; },\n"
+     "{ name = \"d\"; url = \"smtps://x\"; rate = \"fast\"; },\n"
+     "{ name = \"e\"; url = \"smtps://x\"; rate = \"0/s\"; },\n"
+     "{ name = \"f\"; url = \"smtps://x\"; rate = \"0.9/h\"; },\n"
+     "{ name = \"g\"; url = \"smtps://x\"; rate = \"1000001/s\"; } );\n",
+     {{"main.conf:1:", "relays.rate must be a rate in quotes", "\"14/s\""},
+      {"main.conf:2:", "relays.unconfirmed is out of range", "1 to 64"},
+      {"main.conf:2:", "relays.burst is out of range", "1 to 100000"},
+      {"main.conf:3:", "relays.rate: \"14\" does not say in which time",
+       "\"14/s\""},
+      {"main.conf:4:", "relays.rate: \"14/d\" does not say in", "/s, /m or /h"},
+      {"main.conf:5:", "relays.rate: \"fast\" is no rate", "\"14/s\""},
+      {"main.conf:6:", "relays.rate: \"0/s\" is no rate", "above 0"},
+      {"main.conf:7:", "relays.rate is out of range", "1/h to 1000000/s"},
+      {"main.conf:8:", "relays.rate is out of range", "1/h to 1000000/s"}}},
+    {"relays = ( { name = \"a\"; url = \"smtps://x\";\n burst = 5; },\n"
+     "{ name = \"b\"; url = \"smtps://x\"; connection_age = 60; } );\n",
+     {{"main.conf:2:", "relays.burst means nothing without a rate", "add rate"},
+      {"main.conf:3:", "relays.connection_age must be a duration", NULL}}},
+
     /* routes */
+    {"relays = ( { name = \"one\"; url = \"smtps://x\"; },\n"
+     "{ name = \"two\"; url = \"smtps://y\"; } );\n"
+     "routes = ( { name = \"a\"; relays = [ \"one\", \"two\" ];\n"
+     "weights = [ 1, 2, 3 ]; },\n"
+     "{ name = \"b\"; relays = [ \"one\" ]; weights = [ ]; },\n"
+     "{ name = \"c\"; relays = [ \"one\" ]; weights = 3; },\n"
+     "{ name = \"d\"; relays = [ \"one\" ]; weights = [ 0 ]; },\n"
+     "{ name = \"e\"; relays = [ \"one\" ]; weights = [ 1001 ]; },\n"
+     "{ name = \"f\"; relays = [ \"one\", \"owt\" ]; weights = [ 1, 1 ]; },\n"
+     "{ name = \"g\"; relays = [ \"one\" ]; weights = [ \"1\" ]; } );\n",
+     {{"main.conf:4:", "routes.weights has 3 numbers and routes.relays 2",
+       "one for each"},
+      {"main.conf:5:", "routes.weights has 0 numbers", NULL},
+      {"main.conf:6:", "routes.weights must be whole numbers in brackets",
+       "[ 3, 1 ]"},
+      {"main.conf:7:", "routes.weights is out of range", "1 to 1000"},
+      {"main.conf:8:", "routes.weights is out of range", "1 to 1000"},
+      {"main.conf:9:", "there is no relay \"owt\"", NULL},
+      {"main.conf:10:", "routes.weights must be a whole number", NULL}}},
     {LOADED_RELAYS "routes = ( { name = \"a\"; relays = [ \"main\",\n"
                    "\"mian\" ]; } );\n",
      {{"main.conf:3:", "there is no relay \"mian\"",

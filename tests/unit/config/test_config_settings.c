@@ -105,6 +105,59 @@ static void relay_has_the_documented_defaults(void **state)
     assert_int_equal(r->idle_timeout_ms, SECONDS(8));
     assert_int_equal(r->backoff_first_ms, SECONDS(1));
     assert_int_equal(r->backoff_longest_ms, MINUTES(5));
+    assert_int_equal(r->connection_age_ms, MINUTES(10));
+    assert_true(r->pipelining);
+    assert_true(r->chunking);
+    assert_int_equal(r->unconfirmed, 1);
+    assert_true(r->rate_per_s == 0.0);
+    assert_int_equal(r->burst, 1);
+    assert_null(l.settings->routes[0].weights);
+    loaded_close(&l);
+}
+
+static void speed_of_a_relay_is_read_as_written(void **state)
+{
+    struct loaded l;
+    load_good(&l, state,
+              "relays = ( { name = \"a\"; url = \"smtps://a\"; rate = "
+              "\"14/s\"; burst = 3; pipelining = false; chunking = false; "
+              "connection_age = \"0\"; },\n"
+              "{ name = \"b\"; url = \"smtps://b\"; rate = \"600/m\"; "
+              "unconfirmed = 64; },\n"
+              "{ name = \"c\"; url = \"smtps://c\"; rate = \"50000/h\"; },\n"
+              "{ name = \"d\"; url = \"smtps://d\"; rate = \"0.5/s\"; },\n"
+              "{ name = \"e\"; url = \"smtps://e\"; rate = \"259.5/s\"; } "
+              ");\n");
+    static const struct {
+        double per_s;
+        int64_t burst;
+    } rows[] = {
+        {14.0, 3}, {10.0, 1}, {50000.0 / 3600, 1}, {0.5, 1}, {259.5, 25}};
+    const struct settings_relay *r = l.settings->relays;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_true(r[i].rate_per_s > rows[i].per_s * 0.999999);
+        assert_true(r[i].rate_per_s < rows[i].per_s * 1.000001);
+        assert_int_equal(r[i].burst, rows[i].burst);
+    }
+    assert_false(r[0].pipelining);
+    assert_false(r[0].chunking);
+    assert_int_equal(r[0].connection_age_ms, 0);
+    assert_int_equal(r[1].unconfirmed, 64);
+    assert_string_equal(l.warnings, "");
+    loaded_close(&l);
+}
+
+static void unconfirmed_without_chunking_is_warned_about(void **state)
+{
+    struct loaded l;
+    load_good(&l, state,
+              "relays = ( { name = \"a\"; url = \"smtps://a\"; chunking = "
+              "false;\n unconfirmed = 2; },\n"
+              "{ name = \"b\"; url = \"smtps://b\"; unconfirmed = 2;\n"
+              "pipelining = false; } );\n");
+    assert_int_equal(loaded_count(l.warnings), 2);
+    assert_non_null(strstr(l.warnings, "main.conf:2: unconfirmed of relay a"));
+    assert_non_null(strstr(l.warnings, "main.conf:3: unconfirmed of relay b"));
     loaded_close(&l);
 }
 
@@ -265,6 +318,22 @@ static void default_route_may_be_written(void **state)
     loaded_close(&l);
 }
 
+static void weights_stand_beside_their_relays(void **state)
+{
+    struct loaded l;
+    load_good(&l, state,
+              TWO_RELAYS
+              "routes = ( { name = \"x\"; relays = [ \"b\", \"a\" ]; weights "
+              "= [ 3, 1 ]; },\n{ name = \"y\"; relays = [ \"a\" ]; weights = "
+              "( 1000L ); } );\n");
+    assert_int_equal(l.settings->routes[0].relays[0], 1);
+    assert_int_equal(l.settings->routes[0].weights[0], 3);
+    assert_int_equal(l.settings->routes[0].weights[1], 1);
+    assert_int_equal(l.settings->routes[1].weights[0], 1000);
+    assert_null(l.settings->routes[2].weights);
+    loaded_close(&l);
+}
+
 static void values_are_read_in_every_spelling(void **state)
 {
     struct loaded l;
@@ -321,6 +390,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(smallest_config_gives_the_documented_defaults),
         cmocka_unit_test(relay_has_the_documented_defaults),
+        cmocka_unit_test(speed_of_a_relay_is_read_as_written),
+        cmocka_unit_test(unconfirmed_without_chunking_is_warned_about),
         cmocka_unit_test(without_listen_there_are_tcp_udp_and_unix),
         cmocka_unit_test(listeners_are_read_as_written),
         cmocka_unit_test(secrets_come_from_files_and_the_environment),
@@ -329,6 +400,7 @@ int main(void)
         cmocka_unit_test(without_routes_default_has_all_relays_in_order),
         cmocka_unit_test(routes_without_default_get_one_added),
         cmocka_unit_test(default_route_may_be_written),
+        cmocka_unit_test(weights_stand_beside_their_relays),
         cmocka_unit_test_setup(values_are_read_in_every_spelling,
                                write_included),
         cmocka_unit_test(two_configs_can_be_loaded_side_by_side),

@@ -193,6 +193,74 @@ static void sizes_count_by_1024(void **state)
     }
 }
 
+static void rates_are_numbers_in_a_time(void **state)
+{
+    static const struct {
+        const char *text;
+        double per_s;      /* 0: refused */
+        const char *again; /* as it is written; NULL: as it was */
+    } table[] = {
+        {"14/s", 14.0, NULL},
+        {"0.5/s", 0.5, "30/m"},
+        {"2.5/s", 2.5, NULL},
+        {"0014.250/s", 14.25, "14.25/s"},
+        {"600/m", 10.0, "10/s"},
+        {"30/m", 0.5, NULL},
+        {"59.9/m", 59.9 / 60, NULL},
+        {"50000/h", 50000.0 / 3600, "13.889/s"},
+        {"1/h", 1.0 / 3600, NULL},
+        {"0.25/h", 0.25 / 3600, NULL},
+        {"1000000/s", 1e6, NULL},
+        {"1000000000000/s", 1e12, NULL},
+        {"0.000000001/s", 1e-9, "0/h"},
+        {"0.9999/s", 0.9999, "1/s"},
+        {"1000000000001/s", 0, NULL},
+        {"99999999999999999999/s", 0, NULL},
+        {"0.0000000001/s", 0, NULL},
+        {"0/s", 0, NULL},
+        {"0.0/s", 0, NULL},
+        {"-1/s", 0, NULL},
+        {"+1/s", 0, NULL},
+        {"1e3/s", 0, NULL},
+        {"nan/s", 0, NULL},
+        {"14", 0, NULL},
+        {"14/", 0, NULL},
+        {"/s", 0, NULL},
+        {"", 0, NULL},
+        {"14/d", 0, NULL},
+        {"14/ms", 0, NULL},
+        {"14/S", 0, NULL},
+        {"14 /s", 0, NULL},
+        {"14/s ", 0, NULL},
+        {"14s", 0, NULL},
+        {"14./s", 0, NULL},
+        {".5/s", 0, NULL},
+        {"1.5.5/s", 0, NULL},
+        {"1,5/s", 0, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct err err = {.code = ERR_NONE};
+        struct buf b;
+        double value = 0;
+        enum err_code code =
+            timetext_parse_rate(str_from(table[i].text), &value, &err);
+        double off = value - table[i].per_s;
+        if (off > table[i].per_s * 1e-12 || -off > table[i].per_s * 1e-12 ||
+            (code == ERR_NONE) != (table[i].per_s > 0))
+            fail_msg("\"%s\" gave %g", table[i].text, value);
+        assert_int_equal(code, err.code);
+        if (code != ERR_NONE)
+            continue;
+        buf_init(&b, 64);
+        timetext_add_rate(&b, value);
+        buf_add_char(&b, '\0');
+        assert_string_equal(b.data, table[i].again != NULL ? table[i].again
+                                                           : table[i].text);
+        buf_fini(&b);
+    }
+}
+
 static void nothing_at_all_is_refused(void **state)
 {
     const struct str nothing = {NULL, 0};
@@ -201,6 +269,8 @@ static void nothing_at_all_is_refused(void **state)
     assert_int_equal(timetext_parse_duration(nothing, &value, NULL),
                      ERR_INVALID);
     assert_int_equal(timetext_parse_size(nothing, &value, NULL), ERR_INVALID);
+    double rate;
+    assert_int_equal(timetext_parse_rate(nothing, &rate, NULL), ERR_INVALID);
     assert_int_equal(timetext_parse_rfc3339(nothing, &value), ERR_INVALID);
     assert_int_equal(value, UNTOUCHED);
 }
@@ -212,6 +282,7 @@ int main(void)
         cmocka_unit_test(times_are_written_in_both_forms),
         cmocka_unit_test(durations_have_units),
         cmocka_unit_test(sizes_count_by_1024),
+        cmocka_unit_test(rates_are_numbers_in_a_time),
         cmocka_unit_test(nothing_at_all_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
