@@ -16,6 +16,20 @@ struct route_relay {
     int64_t until_ms; /* of SHUT */
 };
 
+/*
+ * Without weights the first open relay in order takes the job. With weights
+ * jobs are dealt out to the open ones, as evenly as the weights allow and
+ * exactly over each period (as many jobs as the weights add up to). A relay
+ * that is not open leaves its turns to the others; when it is open again the
+ * dealing goes on from where it stood then, and it gets none of them back.
+ */
+struct route {
+    const size_t *relays;    /* indexes into views */
+    const unsigned *weights; /* by position; NULL: none */
+    int64_t *credits;        /* by position, with weights; 0 at first */
+    size_t count;
+};
+
 enum route_verdict {
     ROUTE_TAKE,    /* relay takes it */
     ROUTE_NO_ROOM, /* some relay will take it once its lane has room */
@@ -24,15 +38,17 @@ enum route_verdict {
 
 struct route_choice {
     enum route_verdict verdict;
+    size_t position; /* in the route; of TAKE, as the next */
     size_t relay;
-    int64_t until_ms;
+    int64_t until_ms; /* of the other two: when one that is shut may open */
 };
 
-/*
- * The first open relay in the route's order. relays are indexes into views.
- * A route without relays waits for ever (until_ms INT64_MAX).
- */
-struct route_choice route_choose(const size_t *relays, size_t count,
+/* A route without relays waits for ever (until_ms INT64_MAX). */
+struct route_choice route_choose(const struct route *route,
                                  const struct route_relay *views);
+
+/* The choice was followed; views are those that it was made with. */
+void route_taken(struct route *route, const struct route_relay *views,
+                 const struct route_choice *choice);
 
 #endif

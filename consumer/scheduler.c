@@ -37,6 +37,8 @@ enum rest {
 struct scheduler {
     struct scheduler_options options;
     struct backlog *backlogs;  /* by route */
+    struct route *routes;      /* likewise */
+    int64_t *credits;          /* of all routes, one after the other */
     struct route_relay *views; /* by relay: of this round, as all to more */
     bool *on_trial;            /* by relay */
     uint64_t room_wanted;      /* lanes */
@@ -137,15 +139,18 @@ static void view_relays(struct scheduler *s, int64_t now_ms)
 /* ---- moving ---- */
 
 /* False: the relay takes no more in this round. */
-static bool put(struct scheduler *s, size_t relay, struct claim *claim,
+static bool put(struct scheduler *s, struct route *route,
+                const struct route_choice *choice, struct claim *claim,
                 int64_t now_ms)
 {
+    size_t relay = choice->relay;
     claim->relay = (unsigned)relay;
     if (queue_try_put(s->options.queue, (unsigned)relay, claim) != ERR_NONE) {
         s->views[relay].state = ROUTE_RELAY_FULL;
         return false;
     }
     s->moved++;
+    route_taken(route, s->views, choice);
     if (s->on_trial[relay]) {
         /* One job is at stake. */
         s->views[relay].state = ROUTE_RELAY_SHUT;
@@ -155,14 +160,15 @@ static bool put(struct scheduler *s, size_t relay, struct claim *claim,
 }
 
 /* False: nothing to move now. */
-static bool move_one(struct scheduler *s, struct backlog *in, size_t relay,
-                     int64_t now_ms)
+static bool move_one(struct scheduler *s, size_t route,
+                     const struct route_choice *choice, int64_t now_ms)
 {
+    struct backlog *in = &s->backlogs[route];
     enum job_priority turn;
     struct claim *claim = backlog_next(in, &turn);
     if (claim == NULL)
         return false;
-    if (put(s, relay, claim, now_ms))
+    if (put(s, &s->routes[route], choice, claim, now_ms))
         backlog_taken(in, turn);
     else
         backlog_put_back(in, turn, claim);
@@ -171,9 +177,9 @@ static bool move_one(struct scheduler *s, struct backlog *in, size_t relay,
 
 static void release(struct scheduler *s, size_t route)
 {
-    const struct pool_route *r = &s->options.routes[route];
+    const struct route *r = &s->routes[route];
     char note[RELAY_ERROR_MAX] = "";
-    if (r->relay_count > 0)
+    if (r->count > 0)
         relay_state_last_error(s->options.relays, r->relays[0], note);
     backlog_release(&s->backlogs[route], str_from(note));
 }
@@ -181,10 +187,10 @@ static void release(struct scheduler *s, size_t route)
 static void wait_for_relays(struct scheduler *s, size_t route,
                             const struct route_choice *choice)
 {
-    const struct pool_route *r = &s->options.routes[route];
+    const struct route *r = &s->routes[route];
     if (choice->verdict == ROUTE_WAIT)
         release(s, route);
-    for (size_t i = 0; i < r->relay_count; i++)
+    for (size_t i = 0; i < r->count; i++)
         if (s->views[r->relays[i]].state == ROUTE_RELAY_FULL)
             s->room_wanted |= QUEUE_LANE(r->relays[i]);
     /* One that is shut may become usable before another has room. */
@@ -202,18 +208,16 @@ static void wait_for_due(struct scheduler *s, const struct backlog *in,
 static void serve_route(struct scheduler *s, size_t route, int64_t now_ms,
                         int64_t now_real_ms)
 {
-    const struct pool_route *r = &s->options.routes[route];
     struct backlog *in = &s->backlogs[route];
     backlog_look(in);
     for (size_t budget = ROUTE_BUDGET; budget > 0; budget--) {
-        struct route_choice choice =
-            route_choose(r->relays, r->relay_count, s->views);
+        struct route_choice choice = route_choose(&s->routes[route], s->views);
         if (choice.verdict != ROUTE_TAKE) {
             wait_for_relays(s, route, &choice);
             return;
         }
         backlog_ask(in, s->on_trial[choice.relay], now_real_ms);
-        if (!move_one(s, in, choice.relay, now_ms)) {
+        if (!move_one(s, route, &choice, now_ms)) {
             wait_for_due(s, in, now_ms, now_real_ms);
             return;
         }
@@ -412,6 +416,27 @@ static void run(void *arg)
 
 /* ---- making ---- */
 
+static void make_routes(struct scheduler *s)
+{
+    const struct scheduler_options *options = &s->options;
+    size_t total = 0;
+    for (size_t i = 0; i < options->route_count; i++)
+        total += options->routes[i].relay_count;
+    s->routes = mem_calloc(options->route_count, sizeof(*s->routes));
+    s->credits = mem_calloc(total, sizeof(*s->credits));
+    int64_t *credits = s->credits;
+    for (size_t i = 0; i < options->route_count; i++) {
+        const struct pool_route *route = &options->routes[i];
+        s->routes[i] = (struct route){
+            .relays = route->relays,
+            .weights = route->weights,
+            .credits = credits,
+            .count = route->relay_count,
+        };
+        credits += route->relay_count;
+    }
+}
+
 enum err_code scheduler_create(struct scheduler **out,
                                const struct scheduler_options *options,
                                struct err *err)
@@ -421,6 +446,7 @@ enum err_code scheduler_create(struct scheduler **out,
     s->options = *options;
     s->wake.fd = -1;
     mutex_init(&s->lock);
+    make_routes(s);
     s->backlogs = mem_calloc(options->route_count, sizeof(*s->backlogs));
     s->views = mem_calloc(options->relay_count, sizeof(*s->views));
     s->on_trial = mem_calloc(options->relay_count, sizeof(*s->on_trial));
@@ -452,6 +478,8 @@ void scheduler_destroy(struct scheduler *s)
     if (s->wake.fd >= 0)
         wake_fini(&s->wake);
     mutex_fini(&s->lock);
+    mem_free(s->routes);
+    mem_free(s->credits);
     mem_free(s->backlogs);
     mem_free(s->views);
     mem_free(s->on_trial);

@@ -14,9 +14,10 @@
 /*
  * Moves due jobs from the spool into the queue. For every route it holds a
  * few claims of each priority class, gives them out 8:4:1, and puts each into
- * the lane of the first relay of the route that is usable and has room; into
- * the lane of a relay on trial one job, when it is empty. While no relay of a
- * route is usable, its claims go back to the spool.
+ * the lane of a relay of the route that is usable and has room: the first of
+ * them, or the one whose turn it is by the route's weights. Into the lane of a
+ * relay on trial it puts one job, when it is empty. While no relay of a route
+ * is usable, its claims go back to the spool.
  *
  * It sleeps until a job is due, a lane it waits for has room, a relay's state
  * changes or jobs expire. Under load it makes one round a millisecond rather

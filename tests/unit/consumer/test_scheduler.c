@@ -27,7 +27,7 @@ static int64_t still_ms(const struct clock *clock)
         &((const struct still_clock *)(const void *)clock)->now_ms);
 }
 
-/* A scheduler without thread; two relays, two routes: both, the second. */
+/* A scheduler without thread; two relays; routes: both, the second, shares. */
 struct fixture {
     struct still_clock clock;
     struct late_spool *late;
@@ -41,11 +41,13 @@ struct fixture {
 static void open_fixture(struct fixture *f, size_t capacity,
                          const struct clock *clock)
 {
-    static const char *const names[] = {"default", "other"};
+    static const char *const names[] = {"default", "other", "shared"};
     static const size_t both[] = {0, 1};
+    static const unsigned weights[] = {3, 1};
     static const struct pool_route routes[] = {
         {.relays = both, .relay_count = 2},
         {.relays = both + 1, .relay_count = 1},
+        {.relays = both, .relay_count = 2, .weights = weights},
     };
     static const struct relay_limits limits[] = {{"first", 1000, 8000},
                                                  {"second", 1000, 8000}};
@@ -54,7 +56,7 @@ static void open_fixture(struct fixture *f, size_t capacity,
     atomic_init(&f->clock.now_ms, START_MS);
     if (clock == NULL)
         clock = &f->clock.clock;
-    f->late = late_spool_new(clock, names, 2);
+    f->late = late_spool_new(clock, names, 3);
     f->spool = late_spool_of(f->late);
     struct queue_options queue_options = {capacity, 1 << 20, 2};
     assert_int_equal(queue_create(&f->queue, &queue_options, &err), ERR_NONE);
@@ -68,7 +70,7 @@ static void open_fixture(struct fixture *f, size_t capacity,
         .relays = f->relays,
         .relay_count = 2,
         .routes = routes,
-        .route_count = 2,
+        .route_count = 3,
         .clock = clock,
     };
     assert_int_equal(scheduler_create(&f->scheduler, &options, &err), ERR_NONE);
@@ -159,6 +161,14 @@ static void fail_relay(struct fixture *f, size_t relay)
     int64_t now_ms = atomic_load(&f->clock.now_ms);
     assert_true(relay_state_ask(f->relays, relay, now_ms, &pass));
     relay_state_failed(f->relays, relay, now_ms, &pass, STR("it is dead"));
+}
+
+static struct relay_pass probe_relay(struct fixture *f, size_t relay)
+{
+    struct relay_pass pass;
+    assert_true(relay_state_ask(f->relays, relay, atomic_load(&f->clock.now_ms),
+                                &pass));
+    return pass;
 }
 
 static void only_what_is_due_is_moved(void **state)
@@ -255,6 +265,36 @@ static void full_lanes_are_passed_over_and_little_is_held(void **state)
     close_fixture(&f);
 }
 
+static void weighted_route_shares_its_jobs_out(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct wanted wanted = {.route = "shared"};
+    open_fixture(&f, 64, NULL);
+    for (unsigned i = 0; i < 20; i++)
+        (void)put(&f, &wanted);
+    (void)scheduler_round(f.scheduler);
+    assert_int_equal(queue_lane_size(f.queue, 0), 15);
+    assert_int_equal(queue_lane_size(f.queue, 1), 5);
+    /* One that fails leaves all to the other. */
+    fail_relay(&f, 1);
+    for (unsigned i = 0; i < 10; i++)
+        (void)put(&f, &wanted);
+    (void)scheduler_round(f.scheduler);
+    assert_int_equal(queue_lane_size(f.queue, 0), 25);
+    /* So does one whose lane is full. */
+    move_clock(&f, 2000);
+    struct relay_pass pass = probe_relay(&f, 1);
+    relay_state_worked(f.relays, 1, START_MS + 2000, &pass);
+    for (unsigned i = 0; i < 28; i++)
+        (void)put(&f, &wanted);
+    (void)scheduler_round(f.scheduler);
+    assert_int_equal(queue_lane_size(f.queue, 0), 32);
+    assert_int_equal(queue_lane_size(f.queue, 1), 26);
+    relay_state_closed(f.relays, 1, START_MS + 2000, &pass);
+    close_fixture(&f);
+}
+
 static void shut_relay_is_passed_over(void **state)
 {
     (void)state;
@@ -288,14 +328,6 @@ static void without_usable_relay_claims_go_back(void **state)
     spool_stats(f.spool, &n);
     assert_int_equal(n.active, 8); /* what is in the lanes */
     close_fixture(&f);
-}
-
-static struct relay_pass probe_relay(struct fixture *f, size_t relay)
-{
-    struct relay_pass pass;
-    assert_true(relay_state_ask(f->relays, relay, atomic_load(&f->clock.now_ms),
-                                &pass));
-    return pass;
 }
 
 static void relay_on_trial_gets_one_job(void **state)
@@ -597,6 +629,7 @@ int main(void)
         cmocka_unit_test(with_nothing_to_do_it_wants_a_long_sleep),
         cmocka_unit_test(classes_enter_the_queue_by_their_shares),
         cmocka_unit_test(full_lanes_are_passed_over_and_little_is_held),
+        cmocka_unit_test(weighted_route_shares_its_jobs_out),
         cmocka_unit_test(shut_relay_is_passed_over),
         cmocka_unit_test(without_usable_relay_claims_go_back),
         cmocka_unit_test(relay_on_trial_gets_one_job),
