@@ -64,6 +64,7 @@ void attempt_begin(struct attempt *a, const struct claim *claim,
     a->todo_at = 0;
     a->batch_count = 0;
     a->decided_count = 0;
+    a->slower = (struct attempt_words){0};
     a->stopped = false;
     memset(a->counts, 0, sizeof(a->counts));
     if (claim->pending_count > 0)
@@ -96,15 +97,13 @@ bool attempt_next(struct attempt *a, struct smtp_mail *mail)
 }
 
 /* Most recipients of a mail have one reply: it is kept once. */
-static struct attempt_words keep_words(struct attempt *a, const char *text)
+static struct attempt_words
+keep_words(struct attempt *a, struct attempt_words last, const char *text)
 {
     size_t len = strlen(text);
-    if (a->decided_count > 0) {
-        struct attempt_words last = a->places[a->decided_count - 1];
-        if (last.len == len &&
-            (len == 0 || memcmp(a->words.data + last.at, text, len) == 0))
-            return last;
-    }
+    if (last.len == len &&
+        (len == 0 || memcmp(a->words.data + last.at, text, len) == 0))
+        return last;
     struct attempt_words words = {.at = a->words.len, .len = len};
     if (len > a->words.max - a->words.len)
         words.len = 0;
@@ -137,13 +136,23 @@ static enum recipient_state state_of(enum outcome outcome)
 static void decide(struct attempt *a, uint32_t recipient, enum outcome outcome,
                    const char *reply)
 {
-    a->places[a->decided_count] = keep_words(a, reply);
+    struct attempt_words last = {0};
+    if (a->decided_count > 0)
+        last = a->places[a->decided_count - 1];
+    a->places[a->decided_count] = keep_words(a, last, reply);
     a->decided[a->decided_count] = (struct settle_recipient){
         .index = recipient,
         .state = state_of(outcome),
     };
     a->decided_count++;
     a->counts[outcome]++;
+}
+
+static void throttle(struct attempt *a, const char *reply)
+{
+    a->slower = keep_words(a, a->slower, reply);
+    a->counts[OUTCOME_THROTTLED]++;
+    a->stopped = true;
 }
 
 /* A transaction of which all are to be said again would never end. */
@@ -169,12 +178,15 @@ void attempt_result(struct attempt *a, const struct smtp_result *result)
             outcome = OUTCOME_DEFERRED;
         if (outcome == OUTCOME_UNTRIED)
             a->stopped = true;
-        if (outcome == OUTCOME_AGAIN) {
+        if (outcome == OUTCOME_AGAIN)
             batch[again++] = batch[i];
-        } else if (outcome != OUTCOME_UNTRIED) {
-            smtp_reply_format(&r->reply, reply, sizeof(reply));
+        if (outcome == OUTCOME_AGAIN || outcome == OUTCOME_UNTRIED)
+            continue;
+        smtp_reply_format(&r->reply, reply, sizeof(reply));
+        if (outcome == OUTCOME_THROTTLED)
+            throttle(a, reply);
+        else
             decide(a, batch[i], outcome, reply);
-        }
     }
     /* Those to be said again come first in what is left. */
     a->todo_at += a->batch_count - again;
@@ -197,7 +209,14 @@ void attempt_stop(struct attempt *a)
 
 size_t attempt_untried(const struct attempt *a)
 {
-    return a->claim->pending_count - a->decided_count;
+    return a->claim->pending_count - a->decided_count -
+           a->counts[OUTCOME_THROTTLED];
+}
+
+struct str attempt_slower_reply(const struct attempt *a)
+{
+    return str_after(str_of(a->words.data, a->slower.at + a->slower.len),
+                     a->slower.at);
 }
 
 const struct settle_recipient *attempt_decided(struct attempt *a, size_t *count)

@@ -10,13 +10,19 @@
 #include "queue/spool.h"
 #include "smtp/session.h"
 
+struct attempt_words {
+    size_t at;
+    size_t len;
+};
+
 /*
  * One attempt of one claim: its pending recipients go into transactions of at
  * most so many, those to be said again go into another one at once, and what
  * came of each is kept until the attempt is settled. No I/O.
  *
- * A recipient is decided (delivered, deferred, rejected, unknown) or untried.
- * The first untried one ends the attempt: the session is of no more use.
+ * A recipient is decided (delivered, deferred, rejected, unknown), throttled or
+ * untried. The first that is not decided ends the attempt: the session is of no
+ * more use, or the relay wants it slower.
  *
  * Ownership: the claim is borrowed from begin until the next begin or fini.
  * An attempt can be used for any number of claims, one after the other.
@@ -32,14 +38,10 @@ struct attempt {
     struct settle_recipient *decided;
     struct attempt_words *places; /* where the replies are, of each decided */
     size_t decided_count;
-    size_t counts[OUTCOME_COUNT]; /* of the decided, by outcome */
+    size_t counts[OUTCOME_COUNT]; /* decided and throttled, by outcome */
     struct buf words;
+    struct attempt_words slower; /* where the last reply "too fast" is */
     bool stopped;
-};
-
-struct attempt_words {
-    size_t at;
-    size_t len;
 };
 
 void attempt_init(struct attempt *a);
@@ -69,7 +71,11 @@ void attempt_refused(struct attempt *a, const char *why);
 /* No transaction will follow: what is not decided stays untried. */
 void attempt_stop(struct attempt *a);
 
+/* Neither decided nor throttled. */
 size_t attempt_untried(const struct attempt *a);
+
+/* What the relay said to the throttled; valid until the next result. */
+struct str attempt_slower_reply(const struct attempt *a);
 
 /*
  * The decided recipients with their replies, in the form of a settlement.

@@ -1,11 +1,21 @@
 #include "consumer/outlet.h"
 
-#include "consumer/report.h"
-
 /* How often a worker asks whether a crowded relay takes one more session. */
 #define CROWDED_LOOK_MS 1000
 
-void outlet_init(struct outlet *o, struct sender_env *env,
+/* A probe without a job for so long has shown enough. */
+#define TRIAL_MS 1000
+
+/* Jobs that wait for a session longer than that must ask for tokens again. */
+#define TOKEN_KEEP_MS 250
+
+/* Longest wait for a session that has carried nothing. */
+#define FRESH_WAIT_MS 10000
+
+/* Sessions that may end before a job until it gets one of its own. */
+#define RETURNS_MAX 1U
+
+void outlet_init(struct outlet *o, struct errand_env *env,
                  const struct pool_relay *relay, size_t relay_index,
                  size_t share)
 {
@@ -15,118 +25,257 @@ void outlet_init(struct outlet *o, struct sender_env *env,
         .relay_index = relay_index,
         .share = share,
     };
-    TAILQ_INIT(&o->idle);
-    TAILQ_INIT(&o->others);
-    STAILQ_INIT(&o->waiting);
+    for (unsigned i = 0; i < OUTLET_PLACE_COUNT; i++)
+        TAILQ_INIT(&o->places[i]);
+    TAILQ_INIT(&o->ages);
+    TAILQ_INIT(&o->waiting);
 }
 
-/* ---- claims ---- */
-
-static bool relay_is_ready(struct outlet *o)
+static int64_t mono_ms(const struct outlet *o)
 {
-    return relay_state_mode(o->env->states, o->relay_index,
-                            clock_mono_ms(o->env->clock), NULL) == RELAY_READY;
+    return clock_mono_ms(o->env->clock);
 }
 
-static void give_back(struct outlet *o, struct claim *claim)
+static enum relay_mode mode_of(const struct outlet *o, int64_t now_ms)
+{
+    return relay_state_mode(o->env->states, o->relay_index, now_ms, NULL);
+}
+
+/* ---- jobs that wait ---- */
+
+static bool wants_fresh(const struct errand *e)
+{
+    return e->returns > RETURNS_MAX;
+}
+
+static void remove_waiting(struct outlet *o, struct errand *e)
+{
+    TAILQ_REMOVE(&o->waiting, e, next);
+    o->waiting_count--;
+}
+
+static void give_back(struct outlet *o, struct errand *e)
 {
     char note[RELAY_ERROR_MAX] = "";
-    if (!relay_is_ready(o))
+    remove_waiting(o, e);
+    if (mode_of(o, mono_ms(o)) != RELAY_READY)
         relay_state_last_error(o->env->states, o->relay_index, note);
-    report_release(o->env->spool, claim, o->relay->smtp.name,
-                   clock_real_ms(o->env->clock), str_from(note));
+    errand_release(e, clock_real_ms(o->env->clock), str_from(note));
 }
 
-static struct claim *take_waiting(struct outlet *o)
+static void give_back_all(struct outlet *o)
 {
-    struct claim *claim = STAILQ_FIRST(&o->waiting);
-    if (claim == NULL)
-        return NULL;
-    STAILQ_REMOVE_HEAD(&o->waiting, next);
-    o->waiting_count--;
-    return claim;
+    while (o->waiting_count > 0)
+        give_back(o, TAILQ_FIRST(&o->waiting));
 }
 
-/* Keeps as many as sessions are on their way. */
-static void give_back_waiting(struct outlet *o, size_t keep)
+/* The last first; those for a fresh session have their own time. */
+static void give_back_beyond(struct outlet *o, size_t keep)
 {
-    while (o->waiting_count > keep)
-        give_back(o, take_waiting(o));
+    struct errand *e = TAILQ_LAST(&o->waiting, errand_list);
+    while (e != NULL && o->waiting_count > keep) {
+        struct errand *before = TAILQ_PREV(e, errand_list, next);
+        if (!wants_fresh(e))
+            give_back(o, e);
+        e = before;
+    }
 }
 
 /* ---- sessions ---- */
 
+static void move(struct outlet *o, struct sender *x, enum outlet_place place)
+{
+    TAILQ_REMOVE(&o->places[x->place], x, next);
+    o->counts[x->place]--;
+    x->place = place;
+    o->counts[place]++;
+    if (place == OUTLET_IDLE)
+        TAILQ_INSERT_HEAD(&o->places[place], x, next);
+    else
+        TAILQ_INSERT_TAIL(&o->places[place], x, next);
+}
+
+static void forget_age(struct outlet *o, struct sender *x)
+{
+    if (x->in_ages)
+        TAILQ_REMOVE(&o->ages, x, by_age);
+    x->in_ages = false;
+}
+
 static void end_session(struct outlet *o, struct sender *x)
 {
-    if (x->state == SENDER_CONNECTING) {
-        o->connecting--;
+    if (x->state == SENDER_CONNECTING)
         sender_abort(x);
-    } else {
-        TAILQ_REMOVE(&o->idle, x, next);
-        TAILQ_INSERT_TAIL(&o->others, x, next);
+    else
         sender_quit(x);
-    }
+    move(o, x, OUTLET_ENDING);
 }
 
-static bool is_spent(const struct outlet *o, const struct sender *x)
+static bool is_spent(const struct sender *x)
 {
-    return x->jobs >= o->relay->jobs_per_connection;
+    return x->retired || x->jobs >= x->relay->jobs_per_connection;
 }
 
-/* x is idle and in the list of the idle: gives it work, keeps or ends it. */
-static void employ(struct outlet *o, struct sender *x)
+static enum outlet_place place_of(const struct sender *x)
 {
-    struct claim *claim = NULL;
-    /* One that began before the relay was shut must not join its probe. */
-    bool may_carry = x->pass.breaker.probe || relay_is_ready(o);
-    while (may_carry && !is_spent(o, x) && sender_takes(x) &&
-           (claim = take_waiting(o)) != NULL) {
-        if (sender_carry(x, claim)) {
-            TAILQ_REMOVE(&o->idle, x, next);
-            TAILQ_INSERT_TAIL(&o->others, x, next);
-            return;
-        }
+    switch (x->state) {
+    case SENDER_CONNECTING:
+        return OUTLET_CONNECTING;
+    case SENDER_ENDING:
+        return OUTLET_ENDING;
+    case SENDER_OPEN:
+        break;
     }
-    /* A probe that had nothing to send got through all the same. */
-    if (x->pass.breaker.probe)
-        relay_state_worked(o->env->states, o->relay_index,
-                           clock_mono_ms(o->env->clock), &x->pass);
-    if (o->draining || is_spent(o, x) || !relay_is_ready(o))
+    if (sender_room(x) == 0)
+        return OUTLET_FULL;
+    return sender_is_idle(x) ? OUTLET_IDLE : OUTLET_ROOMY;
+}
+
+/* To where it belongs; ends it if it is of no more use. */
+static void settle_in(struct outlet *o, struct sender *x)
+{
+    enum outlet_place place = place_of(x);
+    if (x->place == OUTLET_CONNECTING && place != OUTLET_CONNECTING &&
+        place != OUTLET_ENDING && o->relay->connection_age_ms > 0) {
+        TAILQ_INSERT_TAIL(&o->ages, x, by_age);
+        x->in_ages = true;
+    }
+    if (x->place != place)
+        move(o, x, place);
+    if (sender_is_done(x) &&
+        (o->draining || is_spent(x) ||
+         (!x->pass.breaker.probe && mode_of(o, mono_ms(o)) != RELAY_READY)))
         end_session(o, x);
-    give_back_waiting(o, o->connecting);
 }
 
-static void on_ready(void *ctx, struct sender *x)
+static bool may_open(const struct outlet *o, int64_t now_ms)
 {
-    struct outlet *o = ctx;
-    (void)x;
-    o->connecting--;
+    return !o->draining && o->sessions < o->share &&
+           relay_state_may_ask(o->env->states, o->relay_index, now_ms);
 }
 
-static void on_idle(void *ctx, struct sender *x)
+static bool open_session(struct outlet *o, int64_t now_ms);
+
+/* ---- who carries what ---- */
+
+static struct sender *idle_one(const struct outlet *o, bool ready, bool fresh)
+{
+    struct sender *x;
+    TAILQ_FOREACH (x, &o->places[OUTLET_IDLE], next)
+        /* One that began before the relay was shut must not join its probe. */
+        if ((ready || x->pass.breaker.probe) && (!fresh || x->jobs == 0) &&
+            sender_room(x) > 0)
+            return x;
+    return NULL;
+}
+
+static struct sender *roomy_one(const struct outlet *o)
+{
+    struct sender *x;
+    TAILQ_FOREACH (x, &o->places[OUTLET_ROOMY], next)
+        if (sender_room(x) > 0)
+            return x;
+    return NULL;
+}
+
+static struct sender *session_for(const struct outlet *o,
+                                  const struct errand *e, bool ready,
+                                  int64_t now_ms)
+{
+    bool fresh = wants_fresh(e);
+    struct sender *x = idle_one(o, ready, fresh);
+    if (x == NULL && ready && !fresh && !may_open(o, now_ms))
+        x = roomy_one(o);
+    return x;
+}
+
+/* False: there are sessions, but no token for the next job. */
+static bool hand_out(struct outlet *o, bool ready, int64_t now_ms)
+{
+    struct errand *next;
+    bool none = false; /* that takes any job */
+    for (struct errand *e = TAILQ_FIRST(&o->waiting); e != NULL; e = next) {
+        next = TAILQ_NEXT(e, next);
+        if (none && !wants_fresh(e))
+            continue;
+        struct sender *x = session_for(o, e, ready, now_ms);
+        if (x == NULL) {
+            none = none || !wants_fresh(e);
+            continue;
+        }
+        if (!errand_take_token(e, now_ms))
+            return false;
+        remove_waiting(o, e);
+        sender_carry(x, e);
+        /* Behind the others with room: they take turns. */
+        if (x->place == OUTLET_ROOMY)
+            move(o, x, OUTLET_ROOMY);
+        settle_in(o, x);
+    }
+    return true;
+}
+
+/*
+ * How many jobs may wait: one for each session that connects, and if it is a
+ * token that they wait for, one for each that could take one.
+ */
+static size_t keep_count(const struct outlet *o, bool has_tokens)
+{
+    size_t keep = o->counts[OUTLET_CONNECTING];
+    if (!has_tokens)
+        keep += o->counts[OUTLET_IDLE] + o->counts[OUTLET_ROOMY];
+    return keep;
+}
+
+/* Gives work to sessions, and opens some for what is left. */
+static void serve(struct outlet *o, int64_t now_ms)
+{
+    enum relay_mode mode = mode_of(o, now_ms);
+    bool ready = mode == RELAY_READY;
+    if (o->waiting_count == 0)
+        return;
+    if (o->draining || (!ready && mode != RELAY_TRIAL)) {
+        give_back_all(o);
+        return;
+    }
+    bool has_tokens = hand_out(o, ready, now_ms);
+    if (!ready) {
+        give_back_all(o);
+        return;
+    }
+    while (has_tokens && o->waiting_count > o->counts[OUTLET_CONNECTING] &&
+           open_session(o, now_ms))
+        ;
+    give_back_beyond(o, keep_count(o, has_tokens));
+}
+
+static void on_changed(void *ctx, struct sender *x)
 {
     struct outlet *o = ctx;
-    TAILQ_REMOVE(&o->others, x, next);
-    TAILQ_INSERT_HEAD(&o->idle, x, next);
-    employ(o, x);
+    settle_in(o, x);
+    serve(o, mono_ms(o));
+}
+
+static void on_returned(void *ctx, struct errand *e)
+{
+    struct outlet *o = ctx;
+    TAILQ_INSERT_HEAD(&o->waiting, e, next);
+    o->waiting_count++;
 }
 
 static void on_gone(void *ctx, struct sender *x)
 {
     struct outlet *o = ctx;
-    if (x->state == SENDER_CONNECTING)
-        o->connecting--;
-    if (x->state == SENDER_IDLE)
-        TAILQ_REMOVE(&o->idle, x, next);
-    else
-        TAILQ_REMOVE(&o->others, x, next);
+    forget_age(o, x);
+    TAILQ_REMOVE(&o->places[x->place], x, next);
+    o->counts[x->place]--;
     o->sessions--;
-    give_back_waiting(o, o->connecting);
+    serve(o, mono_ms(o));
 }
 
 static const struct sender_events sender_events = {
-    .ready = on_ready,
-    .idle = on_idle,
+    .changed = on_changed,
+    .returned = on_returned,
     .gone = on_gone,
 };
 
@@ -147,95 +296,179 @@ static bool open_session(struct outlet *o, int64_t now_ms)
     };
     if (sender_open(&x, &options, &pass) != ERR_NONE)
         return false;
-    TAILQ_INSERT_TAIL(&o->others, x, next);
+    x->place = OUTLET_CONNECTING;
+    TAILQ_INSERT_TAIL(&o->places[OUTLET_CONNECTING], x, next);
+    o->counts[OUTLET_CONNECTING]++;
     o->sessions++;
-    o->connecting++;
     return true;
 }
 
 /* ---- for the worker ---- */
 
-static struct sender *idle_one(const struct outlet *o)
-{
-    struct sender *x;
-    TAILQ_FOREACH (x, &o->idle, next) {
-        if (sender_takes(x))
-            return x;
-    }
-    return NULL;
-}
-
 bool outlet_wants(struct outlet *o, int64_t now_ms)
 {
+    enum relay_mode mode = mode_of(o, now_ms);
     if (o->draining || o->share == 0)
         return false;
-    if (o->connecting > o->waiting_count || idle_one(o) != NULL)
-        return true;
-    if (relay_state_mode(o->env->states, o->relay_index, now_ms, NULL) ==
-        RELAY_SHUT)
-        return true;
-    return o->sessions < o->share &&
-           relay_state_may_ask(o->env->states, o->relay_index, now_ms);
+    if (mode != RELAY_READY && mode != RELAY_TRIAL)
+        return true; /* to give it back */
+    if (relay_rate_wait_ms(o->env->rates, o->relay_index, now_ms) > 0)
+        return false;
+    if (mode == RELAY_TRIAL)
+        return idle_one(o, false, false) != NULL;
+    return o->counts[OUTLET_CONNECTING] > o->waiting_count ||
+           idle_one(o, true, false) != NULL || may_open(o, now_ms) ||
+           roomy_one(o) != NULL;
 }
 
 void outlet_take(struct outlet *o, struct claim *claim, int64_t now_ms)
 {
-    struct sender *x = idle_one(o);
-    if (x == NULL && o->connecting <= o->waiting_count &&
-        !open_session(o, now_ms)) {
-        give_back(o, claim);
-        return;
-    }
-    STAILQ_INSERT_TAIL(&o->waiting, claim, next);
+    struct errand *e = errand_new(o->env, o->relay, o->relay_index, claim);
+    /* So that no more are wanted than there are tokens for. */
+    (void)errand_take_token(e, now_ms);
+    TAILQ_INSERT_TAIL(&o->waiting, e, next);
     o->waiting_count++;
-    if (x != NULL)
-        employ(o, x);
+    serve(o, now_ms);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
 }
 
 static int64_t end_tired(struct outlet *o, int64_t now_ms)
 {
     struct sender *x;
-    while ((x = TAILQ_LAST(&o->idle, sender_list)) != NULL) {
+    while ((x = TAILQ_LAST(&o->places[OUTLET_IDLE], sender_list)) != NULL) {
         int64_t until_ms = x->idle_since_ms + o->relay->idle_timeout_ms;
         if (now_ms < until_ms)
             return until_ms;
+        /* The spool has not answered, or it waits for its first job. */
+        if (!sender_is_done(x) || x->pass.breaker.probe)
+            break;
         end_session(o, x);
     }
     return INT64_MAX;
 }
 
-static void end_idle(struct outlet *o)
+static int64_t end_old(struct outlet *o, int64_t now_ms)
 {
     struct sender *x;
-    while ((x = TAILQ_FIRST(&o->idle)) != NULL)
-        end_session(o, x);
+    while ((x = TAILQ_FIRST(&o->ages)) != NULL) {
+        int64_t until_ms = x->open_ms + o->relay->connection_age_ms;
+        if (now_ms < until_ms)
+            return until_ms;
+        forget_age(o, x);
+        sender_retire(x);
+        if (x->place != OUTLET_ENDING)
+            settle_in(o, x);
+    }
+    return INT64_MAX;
 }
 
-static void end_connecting(struct outlet *o, bool probe_too)
+static void end_idle(struct outlet *o, bool probe_too)
 {
-    struct sender *x;
-    TAILQ_FOREACH (x, &o->others, next) {
-        if (x->state == SENDER_CONNECTING &&
-            (probe_too || !x->pass.breaker.probe))
+    struct sender *next;
+    for (struct sender *x = TAILQ_FIRST(&o->places[OUTLET_IDLE]); x != NULL;
+         x = next) {
+        next = TAILQ_NEXT(x, next);
+        if (sender_is_done(x) && (probe_too || !x->pass.breaker.probe))
             end_session(o, x);
     }
 }
 
+static void end_connecting(struct outlet *o, bool probe_too)
+{
+    struct sender *next;
+    for (struct sender *x = TAILQ_FIRST(&o->places[OUTLET_CONNECTING]);
+         x != NULL; x = next) {
+        next = TAILQ_NEXT(x, next);
+        if (probe_too || !x->pass.breaker.probe)
+            end_session(o, x);
+    }
+}
+
+/* The relay lets us in, and has had no job to show more. */
+static int64_t end_trial(struct outlet *o, int64_t now_ms)
+{
+    struct sender *x = idle_one(o, false, false);
+    if (x == NULL)
+        return INT64_MAX;
+    if (now_ms < x->open_ms + TRIAL_MS)
+        return x->open_ms + TRIAL_MS;
+    relay_state_worked(o->env->states, o->relay_index, now_ms, &x->pass);
+    return INT64_MAX;
+}
+
+static int64_t tick_shut(struct outlet *o, int64_t now_ms)
+{
+    int64_t until_ms = INT64_MAX;
+    enum relay_mode mode =
+        relay_state_mode(o->env->states, o->relay_index, now_ms, &until_ms);
+    if (mode == RELAY_READY)
+        return INT64_MAX;
+    end_connecting(o, false);
+    end_idle(o, false);
+    if (mode == RELAY_HALF_OPEN)
+        (void)open_session(o, now_ms);
+    return mode == RELAY_TRIAL ? end_trial(o, now_ms) : until_ms;
+}
+
+/*
+ * A token is for now: those of jobs that have waited for a session go back,
+ * where no more than the burst is kept.
+ */
+static void renew_tokens(struct outlet *o, int64_t now_ms)
+{
+    struct errand *e;
+    bool old = false;
+    TAILQ_FOREACH (e, &o->waiting, next)
+        old = old || (e->has_token && now_ms - e->token_ms >= TOKEN_KEEP_MS);
+    if (old)
+        TAILQ_FOREACH (e, &o->waiting, next)
+            errand_return_token(e, now_ms);
+    TAILQ_FOREACH (e, &o->waiting, next)
+        if (!errand_take_token(e, now_ms))
+            return;
+}
+
+static int64_t end_waiting(struct outlet *o, int64_t now_ms)
+{
+    int64_t next_ms = INT64_MAX;
+    struct errand *next;
+    for (struct errand *e = TAILQ_FIRST(&o->waiting); e != NULL; e = next) {
+        next = TAILQ_NEXT(e, next);
+        if (!wants_fresh(e))
+            continue;
+        if (e->since_ms + FRESH_WAIT_MS <= now_ms)
+            give_back(o, e);
+        else
+            next_ms = earlier(next_ms, e->since_ms + FRESH_WAIT_MS);
+    }
+    return next_ms;
+}
+
 int64_t outlet_tick(struct outlet *o, int64_t now_ms)
 {
-    enum relay_mode mode =
-        relay_state_mode(o->env->states, o->relay_index, now_ms, NULL);
-    if (mode != RELAY_READY) {
-        end_connecting(o, false);
-        end_idle(o);
-        give_back_waiting(o, o->connecting);
+    int64_t next_ms = INT64_MAX;
+    if (o->share == 0)
+        return next_ms;
+    next_ms = earlier(next_ms, tick_shut(o, now_ms));
+    next_ms = earlier(next_ms, end_old(o, now_ms));
+    next_ms = earlier(next_ms, end_tired(o, now_ms));
+    if (o->waiting_count > 0) {
+        next_ms = earlier(next_ms, end_waiting(o, now_ms));
+        renew_tokens(o, now_ms);
+        serve(o, now_ms);
     }
-    int64_t next_ms = end_tired(o, now_ms);
+    int64_t token_ms =
+        relay_rate_wait_ms(o->env->rates, o->relay_index, now_ms);
+    if (token_ms > 0)
+        next_ms = earlier(next_ms, now_ms + token_ms);
     /* Nobody tells when a crowded relay may be asked for one more. */
-    if (mode == RELAY_READY && o->sessions < o->share &&
-        !relay_state_may_ask(o->env->states, o->relay_index, now_ms) &&
-        next_ms > now_ms + CROWDED_LOOK_MS)
-        next_ms = now_ms + CROWDED_LOOK_MS;
+    if (o->sessions < o->share && mode_of(o, now_ms) == RELAY_READY &&
+        !relay_state_may_ask(o->env->states, o->relay_index, now_ms))
+        next_ms = earlier(next_ms, now_ms + CROWDED_LOOK_MS);
     return next_ms;
 }
 
@@ -243,15 +476,15 @@ void outlet_drain(struct outlet *o)
 {
     o->draining = true;
     end_connecting(o, true);
-    end_idle(o);
-    give_back_waiting(o, 0);
+    end_idle(o, true);
+    give_back_all(o);
 }
 
 void outlet_abort(struct outlet *o)
 {
     struct sender *x;
     outlet_drain(o);
-    TAILQ_FOREACH (x, &o->others, next) {
-        sender_abort(x);
-    }
+    for (unsigned i = 0; i < OUTLET_PLACE_COUNT; i++)
+        TAILQ_FOREACH (x, &o->places[i], next)
+            sender_abort(x);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "consumer/relay_rate.h"
 #include "consumer/relay_state.h"
 #include "consumer/scheduler.h"
 #include "consumer/worker.h"
@@ -15,6 +16,7 @@ struct pool {
     size_t *route_relays;    /* of all routes, one after the other */
     unsigned *route_weights; /* likewise */
     struct relay_states *states;
+    struct relay_rates *rates;
     struct scheduler *scheduler;
     struct worker **workers;
 };
@@ -122,6 +124,22 @@ static void make_states(struct pool *pool)
     mem_free(limits);
 }
 
+static void make_rates(struct pool *pool)
+{
+    size_t count = pool->options.relay_count;
+    struct relay_rate_limits *limits = mem_calloc(count, sizeof(*limits));
+    for (size_t i = 0; i < count; i++) {
+        const struct pool_relay *relay = &pool->relays[i];
+        limits[i] = (struct relay_rate_limits){
+            .name = relay->smtp.name,
+            .per_s = relay->rate_per_s,
+            .burst = relay->burst > 0 ? relay->burst : 1,
+        };
+    }
+    relay_rates_create(&pool->rates, limits, count);
+    mem_free(limits);
+}
+
 static enum err_code make_threads(struct pool *pool, struct err *err)
 {
     const struct pool_options *options = &pool->options;
@@ -141,6 +159,7 @@ static enum err_code make_threads(struct pool *pool, struct err *err)
         struct worker_options worker_options = {
             .pool = options,
             .states = pool->states,
+            .rates = pool->rates,
             .index = i,
         };
         code = worker_create(&pool->workers[i], &worker_options, err);
@@ -158,6 +177,7 @@ enum err_code pool_create(struct pool **out, const struct pool_options *options,
     MEM_NEW(pool);
     copy_options(pool, options);
     make_states(pool);
+    make_rates(pool);
     code = make_threads(pool, err);
     if (code != ERR_NONE) {
         pool_destroy(pool);
@@ -237,6 +257,7 @@ void pool_destroy(struct pool *pool)
     mem_free(pool->workers);
     scheduler_destroy(pool->scheduler);
     relay_states_destroy(pool->states);
+    relay_rates_destroy(pool->rates);
     mem_free(pool->route_relays);
     mem_free(pool->route_weights);
     mem_free(pool->routes);
@@ -248,8 +269,10 @@ void pool_relay_stats(struct pool *pool, size_t relay,
                       struct pool_relay_stats *out)
 {
     struct relay_figures figures;
-    relay_state_figures(pool->states, relay, clock_mono_ms(pool->options.clock),
-                        &figures);
+    struct relay_rate_figures rate;
+    int64_t now_ms = clock_mono_ms(pool->options.clock);
+    relay_state_figures(pool->states, relay, now_ms, &figures);
+    relay_rate_figures(pool->rates, relay, now_ms, &rate);
     *out = (struct pool_relay_stats){
         .state = figures.state,
         .retry_in_ms = figures.retry_in_ms,
@@ -258,6 +281,9 @@ void pool_relay_stats(struct pool *pool, size_t relay,
         .deferred = figures.deferred,
         .rejected = figures.rejected,
         .unknown = figures.unknown,
+        .rate_per_s = rate.per_s,
+        .slowed = rate.slowed,
+        .throttled = rate.throttled,
     };
     (void)snprintf(out->last_error, sizeof(out->last_error), "%s",
                    figures.last_error);

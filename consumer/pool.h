@@ -98,6 +98,9 @@ struct pool_relay_stats {
     int64_t deferred;
     int64_t rejected;
     int64_t unknown;
+    double rate_per_s; /* at present; 0: no limit */
+    bool slowed;       /* below what is configured */
+    int64_t throttled; /* replies that said "too fast" */
 };
 
 /* Any thread; never blocks beyond a short lock. */

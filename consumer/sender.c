@@ -1,9 +1,5 @@
 #include "consumer/sender.h"
 
-#include <stdatomic.h>
-
-#include "consumer/report.h"
-#include "consumer/settle.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/panic.h"
@@ -11,46 +7,13 @@
 /* A disk that failed is not asked again at once. */
 #define MARK_PAUSE_MS 1000
 
-/* What comes back through env->marks. */
-struct sender_answer {
-    struct mailbox_item item;
-    bool is_record; /* of a sender_record, else of a sender_mark */
-};
-
-/* One spool_mark() under way; its own, because the session may end first. */
-struct sender_mark {
-    struct sender_answer answer;
-    struct sender_env *env;
-    const char *relay;
-    struct sender *sender; /* NULL: gone */
-    struct claim *claim;
-    struct err err;
-};
-
-enum record_state { RECORD_ASKED, RECORD_ANSWERED, RECORD_AWAITED };
-
-/* One settlement under way. */
-struct sender_record {
-    struct sender_answer answer;
-    TAILQ_ENTRY(sender_record) next;
-    struct sender_env *env;
-    struct sender *sender; /* NULL: gone */
-    atomic_int state;
-};
-
 static const char *state_name(enum sender_state state)
 {
     switch (state) {
     case SENDER_CONNECTING:
         return "connecting";
-    case SENDER_IDLE:
-        return "idle";
-    case SENDER_MARKING:
-        return "marking";
-    case SENDER_BUSY:
-        return "busy";
-    case SENDER_SETTLING:
-        return "settling";
+    case SENDER_OPEN:
+        return "open";
     case SENDER_ENDING:
         return "ending";
     }
@@ -68,233 +31,165 @@ static void set_state(struct sender *x, enum sender_state state)
     x->state = state;
 }
 
-/* ---- settling ---- */
+/* ---- room ---- */
 
-/* On any thread. A memory spool has answered before anybody waits. */
-static void on_recorded(void *ctx)
+static size_t less(size_t a, size_t b)
 {
-    struct sender_record *r = ctx;
-    if (atomic_exchange(&r->state, RECORD_ANSWERED) == RECORD_AWAITED)
-        mailbox_post(&r->env->marks, &r->answer.item);
+    return a > b ? a - b : 0;
 }
 
-/* The spool's answer is awaited, unless it was there already. */
-static void await_record(struct sender *x, struct sender_record *r)
+size_t sender_jobs_max(const struct pool_relay *relay)
 {
-    if (atomic_exchange(&r->state, RECORD_AWAITED) == RECORD_ANSWERED) {
-        mem_free(r);
+    return SENDER_UNSETTLED_MAX + 2 * less(relay->smtp.unconfirmed, 1);
+}
+
+size_t sender_room(const struct sender *x)
+{
+    if (x->state != SENDER_OPEN || x->retired)
+        return 0;
+    size_t room = less(smtp_session_room(x->session), x->marking);
+    size_t lifetime = less(x->relay->jobs_per_connection, x->jobs);
+    size_t promise =
+        less(sender_jobs_max(x->relay), x->unsettled_count + x->hand_count);
+    if (room > lifetime)
+        room = lifetime;
+    return room < promise ? room : promise;
+}
+
+bool sender_is_idle(const struct sender *x)
+{
+    return x->state == SENDER_OPEN && x->hand_count == 0;
+}
+
+bool sender_is_done(const struct sender *x)
+{
+    return sender_is_idle(x) && x->unsettled_count == 0;
+}
+
+/* ---- jobs ---- */
+
+static void take_in_hand(struct sender *x, struct errand *e)
+{
+    e->sender = x;
+    TAILQ_INSERT_TAIL(&x->hand, e, next);
+    x->hand_count++;
+}
+
+static void put_down(struct sender *x, struct errand *e)
+{
+    TAILQ_REMOVE(&x->hand, e, next);
+    x->hand_count--;
+    if (x->hand_count > 0)
         return;
-    }
-    TAILQ_INSERT_TAIL(&x->unsettled, r, next);
-    x->unsettled_count++;
-    x->env->marking++;
-}
-
-static void record(struct sender *x, const struct settle_plan *plan,
-                   int64_t now_ms)
-{
-    struct sender_record *r;
-    MEM_NEW(r);
-    r->answer.is_record = true;
-    r->env = x->env;
-    r->sender = x;
-    atomic_init(&r->state, RECORD_ASKED);
-    struct settlement settlement = {
-        .relay = str_from(x->relay->smtp.name),
-        .at_ms = now_ms,
-        .rest = plan->rest,
-        .next_attempt_ms = plan->next_attempt_ms,
-    };
-    settlement.recipients = attempt_decided(&x->attempt, &settlement.count);
-    relay_state_count(x->env->states, x->relay_index, x->attempt.counts);
-    report_settle(x->env->spool, x->claim, &settlement, on_recorded, r);
-    await_record(x, r);
+    x->idle_since_ms = clock_mono_ms(x->env->clock);
+    if (x->state == SENDER_OPEN)
+        relay_state_is_idle(x->env->states, x->relay_index, &x->pass);
 }
 
 /* note: why recipients are untried, if any is. */
-static void settle(struct sender *x, struct str note)
+static void settle(struct sender *x, struct errand *e, struct str note)
 {
-    const struct attempt *a = &x->attempt;
-    int64_t now_ms = clock_real_ms(x->env->clock);
-    struct settle_input input = {
-        .claim = x->claim,
-        .policy = x->env->retry,
-        .attempt = x->claim->attempt,
-        .delivered = a->counts[OUTCOME_DELIVERED],
-        .deferred = a->counts[OUTCOME_DEFERRED],
-        .rejected = a->counts[OUTCOME_REJECTED],
-        .unknown = a->counts[OUTCOME_UNKNOWN],
-        .untried = attempt_untried(a),
-        .now_ms = now_ms,
-        .unit = random_unit(&x->env->random),
-    };
-    struct settle_plan plan = settle_decide(&input);
-    /* Who saw the relay fail goes behind the others: one of them probes. */
-    int64_t due_ms = x->relay_failed ? now_ms + 1 : now_ms;
-    if (plan.verdict == SETTLE_RELEASE)
-        report_release(x->env->spool, x->claim, x->relay->smtp.name, due_ms,
-                       note);
-    else
-        record(x, &plan, now_ms);
-    x->claim = NULL;
+    /* Who saw the relay fail goes behind the others. */
+    int64_t due_ms = clock_real_ms(x->env->clock) + (x->relay_failed ? 1 : 0);
+    if (!errand_settle(e, due_ms, note))
+        return;
+    TAILQ_INSERT_TAIL(&x->unsettled, e, next);
+    x->unsettled_count++;
+}
+
+static void finish(struct sender *x, struct errand *e)
+{
+    put_down(x, e);
+    settle(x, e, STR(""));
+}
+
+/* It is in hand, and the session has room. */
+static void begin(struct sender *x, struct errand *e)
+{
+    errand_begin(e);
+    if (!errand_send(e, x->session))
+        finish(x, e);
+}
+
+void sender_carry(struct sender *x, struct errand *e)
+{
+    PANIC_IF(sender_room(x) == 0);
+    if (!errand_start(e))
+        return;
     x->jobs++;
+    take_in_hand(x, e);
+    relay_state_carries(x->env->states, x->relay_index, &x->pass);
+    if (errand_mark(e))
+        x->marking++;
+    else
+        begin(x, e);
 }
 
-/* The job's time is over before it could be sent. */
-static void settle_unsent(struct sender *x, struct claim *claim,
-                          enum settle_rest rest, int64_t now_ms)
+/* Untried; what becomes of it is decided when the session is over. */
+static void leave_untried(struct sender *x, struct errand *e)
 {
-    struct settlement settlement = {
-        .relay = str_from(x->relay->smtp.name),
-        .at_ms = now_ms,
-        .rest = rest,
-        .note = rest == SETTLE_REST_EXPIRE
-                    ? STR("expires_at passed before it could be sent")
-                    : STR("given up before it could be sent"),
-    };
-    report_settle(x->env->spool, claim, &settlement, NULL, NULL);
-}
-
-/* ---- the job ---- */
-
-/* False: no transaction is left. */
-static bool send_next(struct sender *x)
-{
-    while (attempt_next(&x->attempt, &x->mail)) {
-        struct err err;
-        if (smtp_session_send(x->session, &x->mail, &err) == ERR_NONE)
-            return true;
-        attempt_refused(&x->attempt, err.text);
-    }
-    return false;
-}
-
-bool sender_takes(const struct sender *x)
-{
-    return x->state == SENDER_IDLE && smtp_session_room(x->session) > 0;
-}
-
-static void become_idle(struct sender *x)
-{
-    set_state(x, SENDER_IDLE);
-    x->idle_since_ms = clock_mono_ms(x->env->clock);
-    x->events->idle(x->ctx, x);
-}
-
-static bool has_to_wait(const struct sender *x)
-{
-    return x->unsettled_count >= SENDER_UNSETTLED_MAX;
-}
-
-/* False: nothing was to be sent, and the claim is settled. */
-static bool begin(struct sender *x, struct claim *claim)
-{
-    x->claim = claim;
-    report_attempt(claim, x->relay->smtp.name);
-    metrics_add(x->env->metrics, METRIC_ATTEMPTS, 1);
-    attempt_begin(&x->attempt, claim, x->relay->recipients_per_message);
-    if (send_next(x)) {
-        set_state(x, SENDER_BUSY);
-        return true;
-    }
-    settle(x, STR(""));
-    if (!has_to_wait(x))
-        return false;
-    set_state(x, SENDER_SETTLING);
-    return true;
-}
-
-/* On any thread. */
-static void on_marked(void *ctx, const struct err *err)
-{
-    struct sender_mark *mark = ctx;
-    mark->err = *err;
-    mailbox_post(&mark->env->marks, &mark->answer.item);
-}
-
-static void start_mark(struct sender *x, struct claim *claim)
-{
-    struct sender_mark *mark;
-    MEM_NEW(mark);
-    mark->env = x->env;
-    mark->relay = x->relay->smtp.name;
-    mark->sender = x;
-    mark->claim = claim;
-    x->mark = mark;
-    x->env->marking++;
-    set_state(x, SENDER_MARKING);
-    spool_mark(x->env->spool, claim, on_marked, mark);
-}
-
-bool sender_carry(struct sender *x, struct claim *claim)
-{
-    int64_t now_ms = clock_real_ms(x->env->clock);
-    enum settle_rest rest;
-    if (!claim_start(claim)) {
-        report_release(x->env->spool, claim, x->relay->smtp.name, now_ms,
-                       STR(""));
-        return false;
-    }
-    if (settle_is_over(claim, now_ms, &rest)) {
-        settle_unsent(x, claim, rest, now_ms);
-        return false;
-    }
-    if (claim->job->on_unknown != JOB_ON_UNKNOWN_HOLD)
-        return begin(x, claim);
-    start_mark(x, claim);
-    return true;
+    put_down(x, e);
+    e->state = ERRAND_UNTRIED;
+    TAILQ_INSERT_TAIL(&x->untried, e, next);
 }
 
 /* ---- the spool's answers ---- */
 
-static void take_mark(struct sender_mark *mark)
+static void release_unmarked(struct errand *e)
 {
-    struct sender *x = mark->sender;
-    struct sender_env *env = mark->env;
-    bool sends = mark->err.code == ERR_NONE && x != NULL &&
-                 x->state == SENDER_MARKING &&
-                 smtp_session_room(x->session) > 0;
-    if (x != NULL)
-        x->mark = NULL;
-    env->marking--;
-    bool failed = mark->err.code != ERR_NONE;
-    if (!sends)
-        report_release(env->spool, mark->claim, mark->relay,
-                       clock_real_ms(env->clock) + (failed ? MARK_PAUSE_MS : 0),
-                       failed ? str_from(mark->err.text) : STR(""));
-    if (x != NULL && x->state == SENDER_MARKING &&
-        (!sends || !begin(x, mark->claim)))
-        become_idle(x);
-    mem_free(mark);
+    bool failed = e->mark_err.code != ERR_NONE;
+    int64_t pause_ms = failed ? MARK_PAUSE_MS : 0;
+    errand_release(e, clock_real_ms(e->env->clock) + pause_ms,
+                   failed ? str_from(e->mark_err.text) : STR(""));
 }
 
-static void take_record(struct sender_record *r)
+static void take_mark(struct errand *e)
 {
-    struct sender *x = r->sender;
-    r->env->marking--;
-    if (x != NULL) {
-        TAILQ_REMOVE(&x->unsettled, r, next);
-        x->unsettled_count--;
-        if (x->state == SENDER_SETTLING)
-            become_idle(x);
+    struct sender *x = e->sender;
+    if (x == NULL) {
+        release_unmarked(e);
+        return;
     }
-    mem_free(r);
+    x->marking--;
+    if (e->mark_err.code != ERR_NONE) {
+        put_down(x, e);
+        release_unmarked(e);
+    } else if (x->state != SENDER_OPEN || smtp_session_room(x->session) == 0) {
+        e->marked = true;
+        leave_untried(x, e);
+    } else {
+        e->marked = true;
+        begin(x, e);
+    }
+    x->events->changed(x->ctx, x);
 }
 
-void sender_take_marks(struct sender_env *env)
+static void take_settled(struct errand *e)
+{
+    struct sender *x = e->sender;
+    if (x != NULL) {
+        TAILQ_REMOVE(&x->unsettled, e, next);
+        x->unsettled_count--;
+    }
+    errand_settled(e);
+    if (x != NULL)
+        x->events->changed(x->ctx, x);
+}
+
+void sender_take_answers(struct errand_env *env)
 {
     struct mailbox_list list;
-    if (!mailbox_take(&env->marks, &list))
+    if (!mailbox_take(&env->answers, &list))
         return;
     while (!STAILQ_EMPTY(&list)) {
         struct mailbox_item *item = STAILQ_FIRST(&list);
         STAILQ_REMOVE_HEAD(&list, next);
-        struct sender_answer *answer =
-            CONTAINER_OF(item, struct sender_answer, item);
-        if (answer->is_record)
-            take_record(CONTAINER_OF(answer, struct sender_record, answer));
+        struct errand *e = CONTAINER_OF(item, struct errand, item);
+        env->asked--;
+        if (e->state == ERRAND_SETTLING)
+            take_settled(e);
         else
-            take_mark(CONTAINER_OF(answer, struct sender_mark, answer));
+            take_mark(e);
     }
 }
 
@@ -310,8 +205,19 @@ static void on_ready(void *ctx, struct smtp_session *session)
     /* A session on its way out has no more use for that. */
     if (x->state != SENDER_CONNECTING)
         return;
-    x->events->ready(x->ctx, x);
-    become_idle(x);
+    set_state(x, SENDER_OPEN);
+    x->open_ms = clock_mono_ms(x->env->clock);
+    x->idle_since_ms = x->open_ms;
+    x->events->changed(x->ctx, x);
+}
+
+static struct errand *errand_of(struct sender *x, const struct smtp_mail *mail)
+{
+    struct errand *e;
+    TAILQ_FOREACH (e, &x->hand, next)
+        if (&e->mail == mail)
+            return e;
+    PANIC("a result for a mail that was not sent");
 }
 
 static void on_result(void *ctx, struct smtp_session *session,
@@ -319,26 +225,36 @@ static void on_result(void *ctx, struct smtp_session *session,
                       const struct smtp_result *result)
 {
     struct sender *x = ctx;
-    (void)mail;
-    attempt_result(&x->attempt, result);
-    if (x->attempt.decided_count > 0)
+    struct errand *e = errand_of(x, mail);
+    /* The place that this mail had is free, unless all is over. */
+    bool goes_on = smtp_session_room(session) > 0;
+    errand_result(e, result);
+    if (errand_was_answered(e)) {
+        x->answered = true;
         relay_state_worked(x->env->states, x->relay_index,
                            clock_mono_ms(x->env->clock), &x->pass);
-    bool takes = smtp_session_room(session) > 0;
-    if (takes && send_next(x))
-        return;
-    if (!takes && attempt_untried(&x->attempt) > 0) {
-        /* Settled when it is known what became of the relay. */
-        set_state(x, SENDER_ENDING);
-        return;
     }
-    settle(x, STR(""));
-    if (!takes || x->state != SENDER_BUSY)
+    if (goes_on && errand_send(e, session))
+        return;
+    if (!goes_on)
         set_state(x, SENDER_ENDING);
-    else if (has_to_wait(x))
-        set_state(x, SENDER_SETTLING);
+    /* Decided when it is known what became of the relay. */
+    if (!goes_on && errand_is_untried(e))
+        leave_untried(x, e);
     else
-        become_idle(x);
+        finish(x, e);
+    x->events->changed(x->ctx, x);
+}
+
+static bool tried_in_vain(const struct sender *x)
+{
+    const struct errand *e;
+    if (x->answered)
+        return false;
+    TAILQ_FOREACH (e, &x->untried, next)
+        if (e->sent)
+            return true;
+    return false;
 }
 
 /*
@@ -351,8 +267,7 @@ static bool relay_failed(const struct sender *x, const struct smtp_closing *why)
         return true;
     if (why->by_us)
         return false;
-    return !x->pass.established ||
-           (x->jobs == 0 && x->claim != NULL && x->attempt.decided_count == 0);
+    return !x->pass.established || tried_in_vain(x);
 }
 
 static void tell_relay(struct sender *x, const struct smtp_closing *why)
@@ -371,10 +286,43 @@ static void tell_relay(struct sender *x, const struct smtp_closing *why)
         relay_state_lost(states, x->relay_index, now_ms, &x->pass, error);
 }
 
+/*
+ * The others wait for the spool, or were sent and have no result: such a
+ * session would be broken in another way, but no job may be lost by it.
+ */
+static void empty_hand(struct sender *x)
+{
+    struct errand *e;
+    while ((e = TAILQ_FIRST(&x->hand)) != NULL) {
+        if (e->state == ERRAND_SENDING) {
+            attempt_stop(&e->attempt);
+            leave_untried(x, e);
+        } else {
+            put_down(x, e);
+            e->sender = NULL;
+        }
+    }
+}
+
+static void end_untried(struct sender *x, struct str error, bool others_may)
+{
+    struct errand *e;
+    while ((e = TAILQ_LAST(&x->untried, errand_list)) != NULL) {
+        TAILQ_REMOVE(&x->untried, e, next);
+        if (!others_may || errand_was_answered(e)) {
+            settle(x, e, error);
+            continue;
+        }
+        errand_return(e);
+        x->events->returned(x->ctx, e);
+    }
+}
+
 static void on_closed(void *ctx, struct smtp_session *session,
                       const struct smtp_closing *why)
 {
     struct sender *x = ctx;
+    struct errand *e;
     (void)session;
     struct str error =
         why->err.code == ERR_NONE ? STR("") : str_from(why->err.text);
@@ -382,19 +330,14 @@ static void on_closed(void *ctx, struct smtp_session *session,
               LOG_TEXT("relay", x->relay->smtp.name), LOG_INT("jobs", x->jobs),
               LOG_TEXT("stage", smtp_stage_name(why->stage)),
               LOG_STR("error", error));
-    /* First, so that the job does not come back to this relay. */
+    set_state(x, SENDER_ENDING);
+    empty_hand(x);
+    /* First, so that the jobs do not come back to this relay. */
     tell_relay(x, why);
-    if (x->claim != NULL) {
-        attempt_stop(&x->attempt);
-        settle(x, error);
-    }
-    if (x->mark != NULL)
-        x->mark->sender = NULL;
-    struct sender_record *r;
-    TAILQ_FOREACH (r, &x->unsettled, next)
-        r->sender = NULL;
+    end_untried(x, error, !x->relay_failed && !why->by_us);
+    TAILQ_FOREACH (e, &x->unsettled, next)
+        e->sender = NULL;
     x->events->gone(x->ctx, x);
-    attempt_fini(&x->attempt);
     mem_free(x);
 }
 
@@ -419,8 +362,9 @@ enum err_code sender_open(struct sender **out,
     x->ctx = options->ctx;
     x->pass = *pass;
     x->state = SENDER_CONNECTING;
+    TAILQ_INIT(&x->hand);
+    TAILQ_INIT(&x->untried);
     TAILQ_INIT(&x->unsettled);
-    attempt_init(&x->attempt);
     enum err_code code = smtp_session_open(&x->session, x->env->engine,
                                            &x->relay->smtp, &session_events, x);
     if (code != ERR_NONE) {
@@ -436,16 +380,20 @@ enum err_code sender_open(struct sender **out,
     return ERR_NONE;
 }
 
+void sender_retire(struct sender *x)
+{
+    x->retired = true;
+}
+
 void sender_quit(struct sender *x)
 {
-    PANIC_IF(x->state != SENDER_IDLE);
+    PANIC_IF(!sender_is_idle(x));
     set_state(x, SENDER_ENDING);
     smtp_session_quit(x->session);
 }
 
 void sender_abort(struct sender *x)
 {
-    if (x->state != SENDER_BUSY)
-        set_state(x, SENDER_ENDING);
+    set_state(x, SENDER_ENDING);
     smtp_session_abort(x->session);
 }

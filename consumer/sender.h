@@ -6,87 +6,63 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "consumer/attempt.h"
+#include "consumer/errand.h"
 #include "consumer/pool.h"
 #include "consumer/relay_state.h"
-#include "core/clock.h"
-#include "core/mailbox.h"
-#include "core/metrics.h"
-#include "core/random.h"
-#include "queue/claim.h"
-#include "queue/spool.h"
+#include "core/err.h"
 #include "smtp/session.h"
 
 /*
- * One session to a relay, and the job it carries at the moment: starts the
- * claim, sends its transactions, settles it.
+ * One session to a relay, and the jobs it carries at the moment: starts each,
+ * sends its transactions, settles it.
  *
- *                ready              carry
- *   CONNECTING ────────> IDLE <──────────────> BUSY <───┐
- *        │                │ ^     given back    │       │
- *        │          carry v │ not recorded      │       │ recorded
- *        │               MARKING ───────────────┼───────┘
- *        │                │                     v
- *        │                │    IDLE <─────── SETTLING
- *        │                │         answered    │
- *        └────────────────┴────> ENDING <───────┘   then gone()
+ *   CONNECTING ──────> OPEN ──────> ENDING ──────> gone
+ *        └────────────────────────────^
  *
- * MARKING is for jobs with on_unknown "hold": the spool records that their
- * message is about to leave before it does.
+ * A session takes the next job while others are under way, as far as its
+ * dialogue has room. Together with those that the spool has not answered for,
+ * a session has at most
  *
- * SETTLING: the spool has not answered yet for the last
- * SENDER_UNSETTLED_MAX jobs, and the session waits until it did for one, so
- * that a crash can double no more than so many mails for each session.
+ *   SENDER_UNSETTLED_MAX + 2 * (unconfirmed - 1)
+ *
+ * jobs: a crash can double no more mails than that for each connection.
+ *
+ * Jobs of a session that ended before it could try them go to other sessions,
+ * if the relay itself has not failed.
  *
  * Threads: its worker's only. Nothing blocks.
  */
 enum sender_state {
     SENDER_CONNECTING,
-    SENDER_IDLE,
-    SENDER_MARKING,
-    SENDER_BUSY,
-    SENDER_SETTLING,
-    SENDER_ENDING, /* on its way out; may still have a claim to settle */
+    SENDER_OPEN,
+    SENDER_ENDING, /* on its way out; may still have jobs to settle */
 };
 
-struct sender_mark;
-struct sender_record;
-TAILQ_HEAD(sender_records, sender_record);
-
-#define SENDER_UNSETTLED_MAX 4
-
-/* What the senders of one worker share. Borrowed. */
-struct sender_env {
-    struct smtp_engine *engine;
-    struct spool *spool;
-    struct relay_states *states;
-    struct metrics *metrics;
-    const struct clock *clock;
-    const struct retry_policy *retry;
-    struct random random;
-    struct mailbox marks; /* the spool's answers, for sender_take_marks() */
-    size_t marking;       /* those under way */
-};
+#define SENDER_UNSETTLED_MAX 4U
 
 struct sender;
 
+/* None is called from inside a call of the functions below. */
 struct sender_events {
-    /* It is connected; idle follows. */
-    void (*ready)(void *ctx, struct sender *x);
-    /* It became idle: connected, or done with a job. */
-    void (*idle)(void *ctx, struct sender *x);
+    /* Its state, its room, or whether it has jobs, may have changed. */
+    void (*changed)(void *ctx, struct sender *x);
     /*
-     * Last callback, x is freed when it returns. Its state is what it was in
-     * when the session broke, ENDING if its end was on its way.
+     * The session's end left this job untried: it is the callee's. The last
+     * job first; gone() follows.
      */
+    void (*returned)(void *ctx, struct errand *e);
+    /* Last callback, x is freed when it returns. */
     void (*gone)(void *ctx, struct sender *x);
 };
 
 TAILQ_HEAD(sender_list, sender);
 
 struct sender {
-    TAILQ_ENTRY(sender) next; /* the outlet's, for lists */
-    struct sender_env *env;
+    TAILQ_ENTRY(sender) next;   /* the outlet's, as the next three */
+    TAILQ_ENTRY(sender) by_age; /* in the order they became open */
+    unsigned place;
+    bool in_ages;
+    struct errand_env *env;
     const struct pool_relay *relay;
     size_t relay_index;
     const struct sender_events *events;
@@ -94,19 +70,22 @@ struct sender {
     struct smtp_session *session;
     struct relay_pass pass;
     enum sender_state state;
-    struct claim *claim;             /* while BUSY, sometimes while ENDING */
-    struct sender_mark *mark;        /* while MARKING, sometimes while ENDING */
-    struct sender_records unsettled; /* the spool has not answered for */
+    struct errand_list hand; /* MARKING and SENDING, the first to go first */
+    size_t hand_count;
+    size_t marking;
+    struct errand_list untried; /* by the session that is ending */
+    struct errand_list unsettled;
     size_t unsettled_count;
-    struct attempt attempt;
-    struct smtp_mail mail; /* its transaction under way */
-    size_t jobs;           /* carried */
-    bool relay_failed;     /* that was its end */
+    size_t jobs;       /* that it took, ever */
+    bool answered;     /* the relay did, for a mail */
+    bool retired;      /* takes no more */
+    bool relay_failed; /* that was its end */
+    int64_t open_ms;   /* mono: since when, as the next */
     int64_t idle_since_ms;
 };
 
 struct sender_options {
-    struct sender_env *env;
+    struct errand_env *env;
     const struct pool_relay *relay;
     size_t relay_index;
     const struct sender_events *events;
@@ -121,23 +100,34 @@ MUST_CHECK enum err_code sender_open(struct sender **out,
                                      const struct sender_options *options,
                                      const struct relay_pass *pass);
 
-/* Idle, and its connection too. */
-bool sender_takes(const struct sender *x);
+/* How many jobs it takes now. */
+size_t sender_room(const struct sender *x);
+
+/* Most jobs that a session of the relay has at a time, settled or not. */
+size_t sender_jobs_max(const struct pool_relay *relay);
+
+/* Open, and nothing is under way. */
+bool sender_is_idle(const struct sender *x);
+
+/* Idle, and the spool has answered for all its jobs. */
+bool sender_is_done(const struct sender *x);
 
 /*
- * Takes the claim; x must take. True: it is BUSY with it. False: there was
- * nothing to send, the claim is given back or settled, and x is as it was.
+ * Takes the errand, WAITING; x has room. What cannot be sent ends at once,
+ * and x may then be as it was.
  */
-bool sender_carry(struct sender *x, struct claim *claim);
+void sender_carry(struct sender *x, struct errand *e);
 
 /*
- * Takes what came through env->marks and goes on with it: sends, gives the
- * claim back, or is idle again. The claims of senders that are gone are given
- * back too.
+ * Takes what came through env->answers and goes on with it: sends, gives
+ * claims back, has room again.
  */
-void sender_take_marks(struct sender_env *env);
+void sender_take_answers(struct errand_env *env);
 
-/* Says QUIT and ends; x is IDLE. */
+/* It takes no more jobs. */
+void sender_retire(struct sender *x);
+
+/* Says QUIT and ends; x is idle. */
 void sender_quit(struct sender *x);
 
 /* Cuts it. What it carries is settled as things are. */

@@ -18,18 +18,18 @@
 struct worker {
     const struct pool_options *pool;
     unsigned index;
-    struct sender_env env;
+    struct errand_env env;
     struct outlet *outlets; /* by relay */
     struct event_base *base;
     struct event *items_event;
     struct event *wake_event;
-    struct event *marks_event;
+    struct event *answers_event;
     struct event *timer;
     struct queue_waiter *waiter;
     struct wake wake;
     struct thread thread;
     uint64_t armed;
-    bool has_marks; /* env.marks is there */
+    bool has_answers; /* env.answers is there */
     bool must_arm;
     bool closed;          /* the queue is */
     bool drained;         /* outlets know of it */
@@ -63,12 +63,12 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
     wake_clear(&w->wake);
 }
 
-static void on_marks(evutil_socket_t fd, short what, void *ctx)
+static void on_answers(evutil_socket_t fd, short what, void *ctx)
 {
     struct worker *w = ctx;
     (void)fd;
     (void)what;
-    sender_take_marks(&w->env);
+    sender_take_answers(&w->env);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *ctx)
@@ -156,7 +156,7 @@ static bool turn(struct worker *w)
 {
     int64_t now_ms = clock_mono_ms(w->pool->clock);
     if (atomic_load(&w->draining))
-        return drain(w, now_ms) + w->env.marking > 0;
+        return drain(w, now_ms) + w->env.asked > 0;
     int64_t next_ms = INT64_MAX;
     for (size_t i = 0; i < w->pool->relay_count; i++) {
         int64_t tick_ms = outlet_tick(&w->outlets[i], now_ms);
@@ -210,14 +210,14 @@ static enum err_code make_events(struct worker *w, struct err *err)
                                EV_READ | EV_PERSIST, on_items, w);
     w->wake_event =
         event_new(w->base, w->wake.fd, EV_READ | EV_PERSIST, on_wake, w);
-    w->marks_event = event_new(w->base, mailbox_fd(&w->env.marks),
-                               EV_READ | EV_PERSIST, on_marks, w);
+    w->answers_event = event_new(w->base, mailbox_fd(&w->env.answers),
+                                 EV_READ | EV_PERSIST, on_answers, w);
     w->timer = evtimer_new(w->base, on_timer, w);
     if (w->items_event == NULL || w->wake_event == NULL ||
-        w->marks_event == NULL || w->timer == NULL ||
+        w->answers_event == NULL || w->timer == NULL ||
         event_add(w->items_event, NULL) != 0 ||
         event_add(w->wake_event, NULL) != 0 ||
-        event_add(w->marks_event, NULL) != 0)
+        event_add(w->answers_event, NULL) != 0)
         return err_set(err, ERR_SYSTEM,
                        "cannot add events to a consumer's loop");
     return ERR_NONE;
@@ -227,10 +227,10 @@ static enum err_code make_parts(struct worker *w, struct err *err)
 {
     enum err_code code = wake_init(&w->wake, err);
     if (code == ERR_NONE)
-        code = mailbox_init(&w->env.marks, err);
+        code = mailbox_init(&w->env.answers, err);
     if (code != ERR_NONE)
         return code;
-    w->has_marks = true;
+    w->has_answers = true;
     w->base = event_base_new();
     if (w->base == NULL)
         return err_set(err, ERR_SYSTEM, "cannot make a consumer's event loop");
@@ -260,9 +260,11 @@ enum err_code worker_create(struct worker **out,
     atomic_init(&w->until_ms, INT64_MAX);
     w->env.spool = pool->spool;
     w->env.states = options->states;
+    w->env.rates = options->rates;
     w->env.metrics = pool->metrics;
     w->env.clock = pool->clock;
     w->env.retry = &pool->retry;
+    errand_env_init(&w->env);
     random_init(&w->env.random, pool->seed ^ ((uint64_t)w->index + 1) << 32);
     w->outlets = mem_calloc(pool->relay_count, sizeof(*w->outlets));
     for (size_t i = 0; i < pool->relay_count; i++)
@@ -287,8 +289,8 @@ void worker_destroy(struct worker *w)
         event_free(w->items_event);
     if (w->wake_event != NULL)
         event_free(w->wake_event);
-    if (w->marks_event != NULL)
-        event_free(w->marks_event);
+    if (w->answers_event != NULL)
+        event_free(w->answers_event);
     if (w->timer != NULL)
         event_free(w->timer);
     queue_waiter_destroy(w->waiter);
@@ -296,8 +298,9 @@ void worker_destroy(struct worker *w)
         event_base_free(w->base);
     if (w->wake.fd >= 0)
         wake_fini(&w->wake);
-    if (w->has_marks)
-        mailbox_fini(&w->env.marks);
+    if (w->has_answers)
+        mailbox_fini(&w->env.answers);
+    errand_env_fini(&w->env);
     mem_free(w->outlets);
     mem_free(w);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "consumer/pool.h"
+#include "consumer/relay_rate.h"
 #include "consumer/relay_state.h"
 #include "core/err.h"
 
@@ -19,6 +20,7 @@
 struct worker_options {
     const struct pool_options *pool;
     struct relay_states *states;
+    struct relay_rates *rates;
     unsigned index; /* among pool->consumers */
 };
 
