@@ -141,6 +141,14 @@ void thread_join(struct thread *t)
     t->started = false;
 }
 
+void thread_detach(struct thread *t)
+{
+    if (!t->started)
+        return;
+    CHECK(pthread_detach(t->os));
+    t->started = false;
+}
+
 void thread_fail_starts(unsigned after, unsigned count)
 {
     atomic_store(&starts_to_pass, after);

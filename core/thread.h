@@ -55,6 +55,12 @@ MUST_CHECK enum err_code thread_start(struct thread *t, const char *name,
 void thread_join(struct thread *t);
 
 /*
+ * Nobody will join it: it may go on when the process ends, and must own all
+ * that it uses.
+ */
+void thread_detach(struct thread *t);
+
+/*
  * For tests: the next `after` starts work, the `count` starts behind them
  * fail with EAGAIN. (0, 0) is normal.
  */

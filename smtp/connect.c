@@ -2,7 +2,11 @@
 
 #include <string.h>
 
+#include <event2/event.h>
+
 #include "core/buf.h"
+#include "core/log.h"
+#include "core/mem.h"
 #include "smtp/trouble.h"
 
 #define URL_MAX_BYTES 4096
@@ -113,9 +117,29 @@ static void set_login(struct options *o, const struct smtp_relay *relay)
     set_long(o, CURLOPT_SASL_IR, 1);
 }
 
-static void set_limits(struct options *o, const struct smtp_relay *relay)
+/* One address, and still the relay's name for TLS. */
+static void set_address(struct options *o, struct smtp_connect *c)
 {
-    long timeout_ms = (long)relay->connect_timeout_ms;
+    struct buf to;
+    const char *address = c->list->texts[c->at];
+    bool is_ipv6 = strchr(address, ':') != NULL;
+    if (strcmp(address, c->relay->host) == 0)
+        return;
+    buf_init(&to, URL_MAX_BYTES);
+    buf_add_text(&to, is_ipv6 ? "::[" : "::");
+    buf_add_text(&to, address);
+    buf_add_text(&to, is_ipv6 ? "]:" : ":");
+    buf_add_char(&to, '\0');
+    c->connect_to = curl_slist_append(NULL, to.data);
+    if (c->connect_to == NULL)
+        o->rc = CURLE_OUT_OF_MEMORY;
+    set_pointer(o, CURLOPT_CONNECT_TO, c->connect_to);
+    buf_fini(&to);
+}
+
+static void set_limits(struct options *o, const struct smtp_connect *c)
+{
+    long timeout_ms = (long)c->timeout_ms;
     /* DNS to AUTH. CURLOPT_TIMEOUT would break the session later. */
     set_long(o, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
     /* Its default would cut a longer connect timeout to two minutes. */
@@ -160,24 +184,155 @@ static size_t take_line(char *data, size_t size, size_t count, void *ctx)
     return size * count;
 }
 
-static void set_options(struct options *o, struct smtp_connect *c,
-                        struct smtp_engine_client *client)
+static void set_options(struct options *o, struct smtp_connect *c)
 {
     set_url(o, c->relay);
+    if (c->list != NULL)
+        set_address(o, c);
     set_text(o, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
     set_long(o, CURLOPT_CONNECT_ONLY, 1);
     set_long(o, CURLOPT_NOSIGNAL, 1);
     set_long(o, CURLOPT_VERBOSE, 0);
     set_text(o, CURLOPT_PROXY, "");
     set_pointer(o, CURLOPT_SHARE, c->engine->share);
-    set_pointer(o, CURLOPT_PRIVATE, client);
+    set_pointer(o, CURLOPT_PRIVATE, c->client);
     set_pointer(o, CURLOPT_ERRORBUFFER, c->error);
     set_pointer(o, CURLOPT_HEADERDATA, c);
     if (o->rc == CURLE_OK)
         o->rc = curl_easy_setopt(o->easy, CURLOPT_HEADERFUNCTION, take_line);
-    set_limits(o, c->relay);
+    set_limits(o, c);
     set_tls(o, c->relay);
     set_login(o, c->relay);
+}
+
+/* ---- attempts ---- */
+
+static enum err_code begin_attempt(struct smtp_connect *c)
+{
+    c->in_reply = false;
+    c->error[0] = '\0';
+    smtp_caps_clear(&c->caps);
+    smtp_reply_parser_init(&c->parser);
+    smtp_reply_set_own(&c->last, "", "");
+    struct options o = {.easy = curl_easy_init(), .rc = CURLE_OK};
+    if (o.easy == NULL)
+        return ERR_SYSTEM;
+    set_options(&o, c);
+    if (o.rc != CURLE_OK ||
+        curl_multi_add_handle(c->engine->multi, o.easy) != CURLM_OK) {
+        curl_easy_cleanup(o.easy);
+        return ERR_SYSTEM;
+    }
+    c->easy = o.easy;
+    return ERR_NONE;
+}
+
+static void end_attempt(struct smtp_connect *c)
+{
+    if (c->easy != NULL) {
+        (void)curl_multi_remove_handle(c->engine->multi, c->easy);
+        curl_easy_cleanup(c->easy);
+    }
+    c->easy = NULL;
+    curl_slist_free_all(c->connect_to);
+    c->connect_to = NULL;
+}
+
+static int64_t time_left_ms(const struct smtp_connect *c)
+{
+    return c->until_ms - clock_mono_ms(c->engine->clock);
+}
+
+/* With the address whose turn it is. */
+static enum err_code try_address(struct smtp_connect *c)
+{
+    int64_t left_ms = time_left_ms(c);
+    c->timeout_ms = left_ms / (int64_t)(c->list->count - c->at);
+    if (c->timeout_ms < SMTP_CONNECT_LEAST_MS)
+        c->timeout_ms = SMTP_CONNECT_LEAST_MS;
+    if (c->timeout_ms > left_ms)
+        c->timeout_ms = left_ms > 0 ? left_ms : 1;
+    log_event(LOG_LEVEL_DEBUG, "smtp.connecting",
+              LOG_TEXT("relay", c->relay->name),
+              LOG_TEXT("address", c->list->texts[c->at]),
+              LOG_INT("timeout_ms", c->timeout_ms));
+    return begin_attempt(c);
+}
+
+/* ---- waiting for addresses ---- */
+
+static void end_wait(struct smtp_connect *c)
+{
+    if (c->woken == NULL)
+        return;
+    smtp_addresses_cancel(c->relay->addresses, &c->wait);
+    event_free(c->woken);
+    c->woken = NULL;
+    wake_fini(&c->wake);
+}
+
+static enum err_code take_addresses(struct smtp_connect *c,
+                                    struct smtp_addresses_wait *wait)
+{
+    return smtp_addresses_take(c->relay->addresses,
+                               clock_mono_ms(c->engine->clock), wait, c->list,
+                               &c->lookup);
+}
+
+/* Ends the wait, unless it goes on; may free c. */
+static void on_woken(evutil_socket_t fd, short what, void *ctx)
+{
+    struct smtp_connect *c = ctx;
+    CURLcode code = CURLE_OPERATION_TIMEDOUT;
+    (void)fd;
+    if ((what & EV_READ) != 0) {
+        wake_clear(&c->wake);
+        enum err_code rc = take_addresses(c, &c->wait);
+        if (rc == ERR_AGAIN)
+            return;
+        if (rc == ERR_NONE && try_address(c) == ERR_NONE) {
+            end_wait(c);
+            return;
+        }
+        code = rc == ERR_NONE ? CURLE_FAILED_INIT : CURLE_COULDNT_RESOLVE_HOST;
+    }
+    end_wait(c);
+    c->client->hooks->connected(c->client, code);
+}
+
+static enum err_code wait_for_addresses(struct smtp_connect *c)
+{
+    int64_t left_ms = time_left_ms(c);
+    const struct timeval until = {.tv_sec = left_ms / 1000,
+                                  .tv_usec = left_ms % 1000 * 1000};
+    if (wake_init(&c->wake, NULL) != ERR_NONE)
+        return ERR_SYSTEM;
+    c->wait = (struct smtp_addresses_wait){.wake = &c->wake};
+    c->woken = event_new(c->engine->base, c->wake.fd, EV_READ | EV_PERSIST,
+                         on_woken, c);
+    if (c->woken == NULL) {
+        wake_fini(&c->wake);
+        return ERR_SYSTEM;
+    }
+    if (event_add(c->woken, &until) != 0) {
+        end_wait(c);
+        return ERR_SYSTEM;
+    }
+    /* Whatever came meanwhile is told from the loop, as it has to be. */
+    if (take_addresses(c, &c->wait) != ERR_AGAIN)
+        wake_raise(&c->wake);
+    c->lookup.code = ERR_NONE;
+    return ERR_NONE;
+}
+
+static enum err_code start(struct smtp_connect *c)
+{
+    if (c->relay->addresses == NULL)
+        return begin_attempt(c);
+    c->list = mem_alloc(sizeof(*c->list));
+    if (take_addresses(c, NULL) == ERR_NONE)
+        return try_address(c);
+    return wait_for_addresses(c);
 }
 
 enum err_code smtp_connect_start(struct smtp_connect *c,
@@ -187,25 +342,24 @@ enum err_code smtp_connect_start(struct smtp_connect *c,
 {
     c->engine = engine;
     c->relay = relay;
-    c->in_reply = false;
-    c->error[0] = '\0';
-    smtp_caps_clear(&c->caps);
-    smtp_reply_parser_init(&c->parser);
-    smtp_reply_set_own(&c->last, "", "");
+    c->client = client;
+    c->easy = NULL;
+    c->connect_to = NULL;
+    c->list = NULL;
+    c->at = 0;
+    c->woken = NULL;
+    c->lookup.code = ERR_NONE;
+    c->timeout_ms = relay->connect_timeout_ms;
+    c->until_ms = clock_mono_ms(engine->clock) + relay->connect_timeout_ms;
     if (!host_ok(relay->host))
         return ERR_INVALID;
-    struct options o = {.easy = curl_easy_init(), .rc = CURLE_OK};
-    if (o.easy == NULL)
-        return ERR_SYSTEM;
-    set_options(&o, c, client);
-    if (o.rc != CURLE_OK ||
-        curl_multi_add_handle(engine->multi, o.easy) != CURLM_OK) {
-        curl_easy_cleanup(o.easy);
-        return ERR_SYSTEM;
-    }
-    c->easy = o.easy;
-    return ERR_NONE;
+    enum err_code code = start(c);
+    if (code != ERR_NONE)
+        smtp_connect_close(c);
+    return code;
 }
+
+/* ---- what came of it ---- */
 
 static bool time_is_set(const struct smtp_connect *c, CURLINFO info)
 {
@@ -234,13 +388,21 @@ static enum smtp_reached reached_of(const struct smtp_connect *c)
     return SMTP_REACHED_NOTHING;
 }
 
-static void explain(const struct smtp_connect *c, CURLcode code,
-                    struct err *err)
+static const char *address_of(const struct smtp_connect *c)
+{
+    bool named = c->list != NULL && c->connect_to != NULL;
+    return named ? c->list->texts[c->at] : NULL;
+}
+
+static void explain_attempt(const struct smtp_connect *c, CURLcode code,
+                            struct err *err)
 {
     long os_errno = 0;
     (void)curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &os_errno);
     const struct smtp_trouble trouble = {
         .relay = c->relay,
+        .address = address_of(c),
+        .timeout_ms = c->timeout_ms,
         .code = code,
         .reached = reached_of(c),
         .os_errno = (int)os_errno,
@@ -251,16 +413,97 @@ static void explain(const struct smtp_connect *c, CURLcode code,
     smtp_trouble_connect(&trouble, err);
 }
 
-enum err_code smtp_connect_check(const struct smtp_connect *c, CURLcode code,
-                                 struct err *err)
+static bool has_logged_in(const struct smtp_connect *c)
 {
     long response = 0;
     (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &response);
+    return c->relay->username == NULL || response == 235;
+}
+
+/*
+ * Whether a failure may be one of this address only. A password that is wrong
+ * is so everywhere, and saying it often may lock the account.
+ */
+static bool is_of_address(const struct smtp_connect *c, CURLcode code)
+{
+    switch ((int)code) {
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_OPERATION_TIMEDOUT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_USE_SSL_FAILED:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_REMOTE_ACCESS_DENIED:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_OK: /* but no AUTH */
+        return true;
+    case CURLE_LOGIN_DENIED:
+        return c->last.code < 500;
+    default:
+        return false;
+    }
+}
+
+static void explain(const struct smtp_connect *c, CURLcode code,
+                    struct err *err)
+{
+    if (c->lookup.code != ERR_NONE) {
+        char who[SMTP_TROUBLE_NAME_MAX];
+        smtp_trouble_relay(c->relay, who);
+        err_set(err, c->lookup.code, "%s: %s", who, c->lookup.text);
+        return;
+    }
+    explain_attempt(c, code, err);
+    if (c->list == NULL || c->list->count == 1 || c->easy == NULL ||
+        !is_of_address(c, code))
+        return;
+    if (c->at + 1 == c->list->count)
+        err_prefix(err, "all %zu addresses failed, the last", c->list->count);
+    else
+        err_prefix(err, "%zu of %zu addresses failed in time, the last",
+                   c->at + 1, c->list->count);
+}
+
+static void tell_addresses(const struct smtp_connect *c, bool worked)
+{
+    smtp_addresses_tell(c->relay->addresses, c->list->texts[c->at], worked,
+                        clock_mono_ms(c->engine->clock));
+}
+
+bool smtp_connect_tries_another(struct smtp_connect *c, CURLcode code)
+{
+    struct err err;
+    if (c->list == NULL || c->easy == NULL)
+        return false;
+    if (code == CURLE_OK && has_logged_in(c)) {
+        tell_addresses(c, true);
+        mem_free(c->list);
+        c->list = NULL;
+        return false;
+    }
+    if (!is_of_address(c, code))
+        return false;
+    tell_addresses(c, false);
+    if (c->at + 1 == c->list->count || time_left_ms(c) <= 0)
+        return false;
+    explain_attempt(c, code, &err);
+    log_event(LOG_LEVEL_DEBUG, "smtp.next_address",
+              LOG_TEXT("relay", c->relay->name), LOG_TEXT("error", err.text));
+    end_attempt(c);
+    c->at++;
+    return try_address(c) == ERR_NONE;
+}
+
+enum err_code smtp_connect_check(const struct smtp_connect *c, CURLcode code,
+                                 struct err *err)
+{
     /*
      * A relay that offers no AUTH at all is fine with libcurl, which goes on
      * without; for us it is not.
      */
-    if (code == CURLE_OK && (c->relay->username == NULL || response == 235))
+    if (c->easy != NULL && code == CURLE_OK && has_logged_in(c))
         return ERR_NONE;
     explain(c, code, err);
     return err->code;
@@ -281,9 +524,8 @@ int smtp_connect_socket(const struct smtp_connect *c)
 
 void smtp_connect_close(struct smtp_connect *c)
 {
-    if (c->easy == NULL)
-        return;
-    (void)curl_multi_remove_handle(c->engine->multi, c->easy);
-    curl_easy_cleanup(c->easy);
-    c->easy = NULL;
+    end_wait(c);
+    end_attempt(c);
+    mem_free(c->list);
+    c->list = NULL;
 }

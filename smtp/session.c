@@ -177,6 +177,8 @@ static void on_connected(struct smtp_engine_client *c, CURLcode code)
     struct err err = {0};
     if (s->state != SMTP_STATE_CONNECTING)
         return;
+    if (smtp_connect_tries_another(&s->connect, code))
+        return;
     if (smtp_connect_check(&s->connect, code, &err) == ERR_NONE)
         take_over(s);
     else

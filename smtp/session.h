@@ -12,6 +12,7 @@
 #include "smtp/reply.h"
 
 struct event_base;
+struct smtp_addresses;
 
 /*
  * Connections to relays. libcurl (CONNECT_ONLY) does DNS, TCP, TLS, EHLO,
@@ -35,6 +36,12 @@ struct smtp_relay {
     const char *name; /* for logs and results */
     const char *host; /* name or numeric address, IPv6 without brackets */
     unsigned port;
+    /*
+     * Of host, for all engines: a session tries them one after the other, and
+     * the relay has failed when all did (smtp/addresses.h). NULL: libcurl
+     * looks the host up.
+     */
+    struct smtp_addresses *addresses;
     enum smtp_tls tls;
     const char *username; /* NULL: no authentication */
     const char *password;

@@ -8,13 +8,21 @@
 
 #define SAID_MAX 200 /* of a reply in a sentence of ours */
 
+static void name_relay(const struct smtp_relay *relay, const char *address,
+                       char out[SMTP_TROUBLE_NAME_MAX])
+{
+    bool is_ipv6 = strchr(relay->host, ':') != NULL;
+    (void)snprintf(out, SMTP_TROUBLE_NAME_MAX,
+                   "relay %.60s (%s%.170s%s:%u%s%.64s)", relay->name,
+                   is_ipv6 ? "[" : "", relay->host, is_ipv6 ? "]" : "",
+                   relay->port, address == NULL ? "" : ", ",
+                   address == NULL ? "" : address);
+}
+
 void smtp_trouble_relay(const struct smtp_relay *relay,
                         char out[SMTP_TROUBLE_NAME_MAX])
 {
-    bool is_ipv6 = strchr(relay->host, ':') != NULL;
-    (void)snprintf(out, SMTP_TROUBLE_NAME_MAX, "relay %.60s (%s%.240s%s:%u)",
-                   relay->name, is_ipv6 ? "[" : "", relay->host,
-                   is_ipv6 ? "]" : "", relay->port);
+    name_relay(relay, NULL, out);
 }
 
 static const char *curl_words(const struct smtp_trouble *t)
@@ -71,8 +79,10 @@ static void explain_timeout(const struct smtp_trouble *t, const char *who,
         what = "it sent no greeting: is this port one for smtps://?";
     else if (t->last->code == 0)
         what = "it sent no greeting";
+    int64_t timeout_ms =
+        t->timeout_ms > 0 ? t->timeout_ms : t->relay->connect_timeout_ms;
     err_set(err, ERR_TIMEOUT, "%s timed out after %lld ms: %s", who,
-            (long long)t->relay->connect_timeout_ms, what);
+            (long long)timeout_ms, what);
 }
 
 static void explain_tls(const struct smtp_trouble *t, const char *who,
@@ -180,7 +190,7 @@ void smtp_trouble_connect(const struct smtp_trouble *t, struct err *err)
 {
     char who[SMTP_TROUBLE_NAME_MAX];
     char said[SAID_MAX];
-    smtp_trouble_relay(t->relay, who);
+    name_relay(t->relay, t->address, who);
     smtp_reply_format(t->last, said, sizeof(said));
     /* libcurl has 100 codes; those that SMTP can give have words. */
     switch ((int)t->code) {

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <curl/curl.h>
 
@@ -32,6 +33,8 @@ enum smtp_reached {
 
 struct smtp_trouble {
     const struct smtp_relay *relay;
+    const char *address; /* of the relay; NULL: not known, or its host */
+    int64_t timeout_ms;  /* that it had; 0: the relay's connect_timeout_ms */
     CURLcode code;
     enum smtp_reached reached;
     int os_errno;                  /* 0: none */
