@@ -7,14 +7,17 @@
 #include "consumer/relay_state.h"
 #include "consumer/scheduler.h"
 #include "consumer/worker.h"
+#include "core/log.h"
 #include "core/mem.h"
+#include "smtp/addresses.h"
 
 struct pool {
     struct pool_options options; /* its arrays are ours */
     struct pool_relay *relays;
     struct pool_route *routes;
-    size_t *route_relays;    /* of all routes, one after the other */
-    unsigned *route_weights; /* likewise */
+    size_t *route_relays;              /* of all routes, one after the other */
+    unsigned *route_weights;           /* likewise */
+    struct smtp_addresses **addresses; /* by relay; NULL: not ours */
     struct relay_states *states;
     struct relay_rates *rates;
     struct scheduler *scheduler;
@@ -102,6 +105,33 @@ static void copy_options(struct pool *pool, const struct pool_options *options)
     pool->options.routes = pool->routes;
 }
 
+/* On a thread of smtp/'s that may outlive the pool. */
+static void on_stale(const char *relay, const char *error)
+{
+    log_event(LOG_LEVEL_WARNING, "relay.lookup_failed",
+              LOG_TEXT("relay", relay), LOG_TEXT("error", error),
+              LOG_TEXT("addresses", "those found before"));
+}
+
+/* Those of relays that have none yet: a test may bring its own. */
+static void make_addresses(struct pool *pool)
+{
+    size_t count = pool->options.relay_count;
+    pool->addresses = mem_calloc(count, sizeof(*pool->addresses));
+    for (size_t i = 0; i < count; i++) {
+        struct smtp_relay *relay = &pool->relays[i].smtp;
+        struct smtp_addresses_options options = {
+            .relay = relay->name,
+            .host = relay->host,
+            .on_stale = on_stale,
+        };
+        if (relay->addresses != NULL)
+            continue;
+        smtp_addresses_create(&pool->addresses[i], &options);
+        relay->addresses = pool->addresses[i];
+    }
+}
+
 static void make_states(struct pool *pool)
 {
     size_t count = pool->options.relay_count;
@@ -176,6 +206,7 @@ enum err_code pool_create(struct pool **out, const struct pool_options *options,
         return code;
     MEM_NEW(pool);
     copy_options(pool, options);
+    make_addresses(pool);
     make_states(pool);
     make_rates(pool);
     code = make_threads(pool, err);
@@ -258,6 +289,9 @@ void pool_destroy(struct pool *pool)
     scheduler_destroy(pool->scheduler);
     relay_states_destroy(pool->states);
     relay_rates_destroy(pool->rates);
+    for (size_t i = 0; i < pool->options.relay_count; i++)
+        smtp_addresses_destroy(pool->addresses[i]);
+    mem_free(pool->addresses);
     mem_free(pool->route_relays);
     mem_free(pool->route_weights);
     mem_free(pool->routes);

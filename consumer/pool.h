@@ -22,8 +22,8 @@
  * must outlive the pool; options' arrays are copied.
  */
 struct pool_relay {
-    struct smtp_relay smtp;
-    size_t connections; /* over all consumers */
+    struct smtp_relay smtp; /* addresses NULL: the pool looks them up */
+    size_t connections;     /* over all consumers */
     size_t recipients_per_message;
     size_t jobs_per_connection;
     int64_t idle_timeout_ms;
