@@ -53,9 +53,7 @@ def delivery_rate(bench, seconds):
 def million(options):
     with Bench(options, "sqlite") as bench:
         bench.start_sink()  # for its certificate
-        bench.sink.terminate()
-        bench.sink.wait()
-        bench.sink = None
+        bench.stop_sink()
         bench.start_daemon()
         empty = bench.load(60000, 64, 32)
         bench.load(options.waiting, 64, 32)

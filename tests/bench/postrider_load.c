@@ -53,6 +53,7 @@ struct load_options {
     int64_t timeout_ms;
     const char *from;
     const char *to;
+    const char *route;
     bool wait_settled;
     bool json;
     bool help;
@@ -145,6 +146,12 @@ static const struct option_spec load_options[] = {
      .argument = "MAILBOXES",
      .by_default = "sink@example.org",
      .help = "the recipients"},
+    {.name = "route",
+     .kind = OPTION_TEXT,
+     .offset = MEMBER(route),
+     .argument = "NAME",
+     .by_default = "default",
+     .help = "which relays may be used"},
     {.name = "timeout",
      .kind = OPTION_DURATION,
      .offset = MEMBER(timeout_ms),
@@ -229,6 +236,7 @@ static void build_request(struct load *l)
     cli_json_open(&j, '{');
     cli_json_pair(&j, "from", l->options.from);
     cli_json_pair(&j, "to", l->options.to);
+    cli_json_pair(&j, "route", l->options.route);
     cli_json_pair(&j, "subject", "load");
     cli_json_name(&j, STR("text"));
     cli_json_text(&j, buf_str(&text));

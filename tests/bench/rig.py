@@ -1,5 +1,6 @@
 """What the benchmarks of the whole daemon share: the sink, the daemon, the
-loader, and what each of them cost."""
+loader, the same load through libcurl's easy handles, and what each of them
+cost."""
 
 import json
 import os
@@ -8,11 +9,16 @@ import re
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
-TICKS = os.sysconf("SC_CLK_TCK")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "..", "integration"))
+from harness import Sink  # noqa: E402
+
 SPOOLS = ("sqlite", "nosync", "memory")
+LOGIN = "bench:secret"
 
 
 def nosync_library():
@@ -25,10 +31,10 @@ def nosync_library():
 
 
 def cpu_us(pid):
-    """User and system time of all the process's threads so far."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1]
-    user, system = fields.split()[11:13]
-    return (int(user) + int(system)) * 1_000_000 // TICKS
+    """CPU time of all the process's threads that live, to the nanosecond
+    (clock ticks of 10 ms are too coarse for a load of few jobs)."""
+    return sum(int(p.read_text().split()[0]) for p in
+               pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1000
 
 
 def peak_mib(pid):
@@ -42,6 +48,20 @@ def free_port():
         return s.getsockname()[1]
 
 
+def easy(bin_directory, port, ca, *load):
+    """bench_easy's figures: the same load, without us, on a sink that runs.
+    load: --threads and --mails or --seconds, --size, --recipients."""
+    done = subprocess.run(
+        [pathlib.Path(bin_directory) / "bench_easy", "--url",
+         f"smtps://127.0.0.1:{port}", "--ca", ca, "--user", LOGIN] +
+        [str(word) for word in load],
+        capture_output=True, text=True, timeout=600)
+    if done.returncode != 0:
+        raise SystemExit("bench: bench_easy: " + done.stderr)
+    return {key: float(value) for key, value in
+            (word.split("=") for word in done.stdout.split())}
+
+
 class Bench:
     """A directory, a port for the relay, and programs that are ended."""
 
@@ -49,26 +69,49 @@ class Bench:
         self.options = options
         self.spool = spool
         self.bin = pathlib.Path(options.bin)
+        os.environ["POSTRIDER_BIN"] = str(self.bin)
         self.scratch = tempfile.TemporaryDirectory(
             prefix="postrider-bench-", dir=options.directory)
         self.dir = pathlib.Path(self.scratch.name)
+        self.ca = self.dir / "ca.pem"
         self.port = free_port()
         self.sink = None
         self.daemon = None
         self.address = None
-        (self.dir / "password").write_text("secret\n")
+        (self.dir / "password").write_text(LOGIN.split(":")[1] + "\n")
         (self.dir / "password").chmod(0o600)
 
-    def start_sink(self):
-        self.sink = subprocess.Popen(
-            [self.bin / "postrider-sink", "--smtps", f"127.0.0.1:{self.port}",
-             "--auth", "bench:secret", "--require-auth",
-             "--write-ca", self.dir / "ca.pem"] + self.options.sink,
-            stdout=subprocess.PIPE, text=True)
-        for line in self.sink.stdout:
-            if line.startswith("ready"):
-                return
-        raise SystemExit("bench: postrider-sink did not start")
+    def start_sink(self, *more):
+        """A new certificate each time: before the daemon saw the last."""
+        self.sink = Sink("--smtps", f"127.0.0.1:{self.port}", "--auth", LOGIN,
+                         "--require-auth", "--write-ca", str(self.ca),
+                         *self.options.sink, *more, log=False)
+
+    def stop_sink(self):
+        """Returns its last summary."""
+        summary = self.sink.finish()
+        self.sink = None
+        return summary
+
+    def relay(self, name, port, **more):
+        settings = {
+            "name": name, "url": f"smtps://127.0.0.1:{port}",
+            "username": LOGIN.split(":")[0],
+            "password_file": f"{self.dir}/password",
+            "connections": self.options.connections,
+            "backoff_longest": "1s", **more}
+        if self.options.unconfirmed != 1:
+            settings.setdefault("unconfirmed", self.options.unconfirmed)
+        if self.ca.exists():
+            settings["ca_file"] = str(self.ca)
+        return "{ " + " ".join(f"{key} = {json.dumps(value)};"
+                               for key, value in settings.items()) + " }"
+
+    def relays(self):
+        return [self.relay("main", self.port)]
+
+    def routes(self):
+        return []
 
     def config(self):
         spool = 'backend = "memory";'
@@ -76,14 +119,13 @@ class Bench:
             spool = f'path = "{self.dir}/spool.db";'
         door = "port = 0;" if self.options.door == "tcp" else \
             f'path = "{self.dir}/sock";'
-        ca = self.dir / "ca.pem"
-        trust = f'ca_file = "{ca}";' if ca.exists() else ""
+        routes = ",\n".join(self.routes())
+        routes = f"routes = ( {routes} );" if routes else ""
+        relays = ",\n".join(self.relays())
         return f"""
 listen = ( {{ type = "{self.options.door}"; {door} }} );
-relays = ( {{ name = "main"; url = "smtps://127.0.0.1:{self.port}";
-             username = "bench"; password_file = "{self.dir}/password"; {trust}
-             connections = {self.options.connections};
-             backoff_longest = "1s"; }} );
+relays = ( {relays} );
+{routes}
 spool = {{ {spool} max_jobs = 2000000; max_bytes = "8G"; }};
 workers = {{ count = {self.options.workers}; }};
 shutdown = {{ drain = "1s"; }};
@@ -97,11 +139,11 @@ log = {{ level = "{self.options.log_level}"; }};
         environment = dict(os.environ)
         if self.spool == "nosync":
             environment["LD_PRELOAD"] = nosync_library()
-        log = open(self.dir / "log", "w")
         start = time.monotonic()
-        self.daemon = subprocess.Popen(
-            [self.bin / "postriderd", "-c", path], stderr=log,
-            env=environment)
+        with open(self.dir / "log", "w") as log:
+            self.daemon = subprocess.Popen(
+                [self.bin / "postriderd", "-c", path], stderr=log,
+                env=environment)
         while self.daemon.poll() is None:
             text = (self.dir / "log").read_text()
             found = re.search(r'event=ready .*listen="?([^" ]+)', text)
@@ -112,13 +154,14 @@ log = {{ level = "{self.options.log_level}"; }};
         raise SystemExit("bench: postriderd did not start: " +
                          (self.dir / "log").read_text())
 
-    def load(self, jobs, clients, in_flight, settled=False):
-        """Figures of one load, with the daemon's and the sink's CPU a job."""
+    def load(self, jobs, clients, in_flight, *more, settled=False):
+        """Figures of one load, with the daemon's and the sink's CPU a job.
+        more: further options of bench_load."""
         before = cpu_us(self.daemon.pid), self.sink and cpu_us(self.sink.pid)
         done = subprocess.run(
             [self.bin / "bench_load", "-s", self.address, "--json", "--jobs",
              str(jobs), "--size", str(self.options.size), "--clients",
-             str(clients), "--in-flight", str(in_flight)] +
+             str(clients), "--in-flight", str(in_flight), *more] +
             (["--wait-settled"] if settled else []),
             capture_output=True, text=True, timeout=900)
         if done.returncode != 0:
@@ -145,12 +188,14 @@ log = {{ level = "{self.options.log_level}"; }};
     def kill_daemon(self):
         self.daemon.kill()
         self.daemon.wait()
+        self.daemon = None
 
     def close(self):
-        for program in (self.daemon, self.sink):
-            if program is not None:
-                program.terminate()
-                program.wait(90)
+        if self.daemon is not None:
+            self.daemon.terminate()
+            self.daemon.wait(90)
+        if self.sink is not None:
+            self.sink.stop()
         self.scratch.cleanup()
 
     def __enter__(self):
@@ -164,6 +209,7 @@ def add_options(parser):
     parser.add_argument("bin")
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--unconfirmed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--door", choices=("tcp", "unix"), default="tcp")
     parser.add_argument("--log-level", default="info")
