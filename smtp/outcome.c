@@ -15,6 +15,10 @@ enum rule {
     RULE_DEFER_ONE,    /* this recipient */
     RULE_REJECT_ONE,   /* this recipient */
     RULE_AGAIN_ONE,    /* this recipient and those behind it */
+    RULE_SLOWER,       /* as RULE_DEFER and the next three, but it was only */
+    RULE_SLOWER_RESET, /* too fast */
+    RULE_SLOWER_CLOSE,
+    RULE_SLOWER_ONE,
     RULE_UNTRIED,      /* the session is of no use, the job is untouched */
     RULE_RELAY_FAILED, /* as untried, and the relay must back off */
     RULE_UNKNOWN,
@@ -45,6 +49,14 @@ static const struct outcome_verdict verdicts[RULE_COUNT] = {
                          OUTCOME_SESSION_KEEP, false},
     [RULE_AGAIN_ONE] = {OUTCOME_AGAIN, OUTCOME_SCOPE_RECIPIENT,
                         OUTCOME_SESSION_KEEP, false},
+    [RULE_SLOWER] = {OUTCOME_THROTTLED, OUTCOME_SCOPE_MESSAGE,
+                     OUTCOME_SESSION_KEEP, false},
+    [RULE_SLOWER_RESET] = {OUTCOME_THROTTLED, OUTCOME_SCOPE_MESSAGE,
+                           OUTCOME_SESSION_RESET, false},
+    [RULE_SLOWER_CLOSE] = {OUTCOME_THROTTLED, OUTCOME_SCOPE_MESSAGE,
+                           OUTCOME_SESSION_CLOSE, false},
+    [RULE_SLOWER_ONE] = {OUTCOME_THROTTLED, OUTCOME_SCOPE_RECIPIENT,
+                         OUTCOME_SESSION_KEEP, false},
     [RULE_UNTRIED] = {OUTCOME_UNTRIED, OUTCOME_SCOPE_MESSAGE,
                       OUTCOME_SESSION_CLOSE, false},
     [RULE_RELAY_FAILED] = {OUTCOME_UNTRIED, OUTCOME_SCOPE_MESSAGE,
@@ -116,10 +128,27 @@ static enum answer answer_of(const struct outcome_input *input)
     return ANSWER_NONE;
 }
 
-/* What the table cannot know: what came before. */
+/*
+ * What a rule of the table becomes when the relay only wants it slower; rules
+ * that have nothing to do with the mail stay.
+ */
+static enum rule slower(enum rule rule)
+{
+    static const enum rule instead[RULE_COUNT] = {
+        [RULE_DEFER] = RULE_SLOWER,
+        [RULE_DEFER_RESET] = RULE_SLOWER_RESET,
+        [RULE_DEFER_CLOSE] = RULE_SLOWER_CLOSE,
+        [RULE_DEFER_ONE] = RULE_SLOWER_ONE,
+    };
+    return instead[rule] != RULE_GO_ON ? instead[rule] : rule;
+}
+
+/* What the table cannot know: what was said, and what came before. */
 static enum rule refine(enum rule rule, enum answer answer,
                         const struct outcome_input *input)
 {
+    if (input->too_fast && (answer == ANSWER_LATER || answer == ANSWER_CLOSING))
+        return slower(rule);
     /*
      * A relay may end a session between two mails whenever it likes. To the
      * first mail of a session it is an answer to that mail, which must not

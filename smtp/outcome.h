@@ -71,6 +71,10 @@ struct outcome_verdict {
 };
 
 /*
+ * A 4yz that is too_fast throttles where it would defer or be AGAIN, with the
+ * same scope and the same end for the session; so does a 421 to a MAIL on a
+ * reused session, where others are no answer to that mail.
+ *
  * A reply with a code that the stage cannot go on with (a 250 to DATA, a 354
  * to MAIL, anything out of 200..599) is judged as SMTP_EVENT_GARBAGE.
  */

@@ -38,6 +38,7 @@ struct row {
 #define UNKNOWN   OUTCOME_UNKNOWN
 #define UNTRIED   OUTCOME_UNTRIED
 #define AGAIN     OUTCOME_AGAIN
+#define THROTTLED OUTCOME_THROTTLED
 
 /* clang-format off */
 #define AUTH_ROWS(stage) \
@@ -129,6 +130,23 @@ static const struct row rows[] = {
     {SMTP_STAGE_QUIT, 0, 0, ANY, ANY, NONE, MESSAGE, CLOSE, false},
     {SMTP_STAGE_QUIT, 200, 599, ANY, ANY, NONE, MESSAGE, CLOSE, false},
 };
+
+/* Before those above, when a reply says that it was too fast. */
+static const struct row fast_rows[] = {
+    {SMTP_STAGE_MAIL, 400, 420, ANY, ANY, THROTTLED, MESSAGE, KEEP, false},
+    {SMTP_STAGE_MAIL, 421, 421, ANY, ANY, THROTTLED, MESSAGE, CLOSE, false},
+    {SMTP_STAGE_MAIL, 422, 499, ANY, ANY, THROTTLED, MESSAGE, KEEP, false},
+    {SMTP_STAGE_RCPT, 400, 420, ANY, ANY, THROTTLED, RECIPIENT, KEEP, false},
+    {SMTP_STAGE_RCPT, 421, 421, ANY, ANY, THROTTLED, MESSAGE, CLOSE, false},
+    {SMTP_STAGE_RCPT, 422, 499, ANY, ANY, THROTTLED, RECIPIENT, KEEP, false},
+    {SMTP_STAGE_DATA, 400, 420, ANY, ANY, THROTTLED, MESSAGE, RESET, false},
+    {SMTP_STAGE_DATA, 421, 421, ANY, ANY, THROTTLED, MESSAGE, CLOSE, false},
+    {SMTP_STAGE_DATA, 422, 499, ANY, ANY, THROTTLED, MESSAGE, RESET, false},
+    {SMTP_STAGE_BODY, 400, 499, ANY, ANY, THROTTLED, MESSAGE, CLOSE, false},
+    {SMTP_STAGE_FINAL, 400, 420, ANY, ANY, THROTTLED, MESSAGE, KEEP, false},
+    {SMTP_STAGE_FINAL, 421, 421, ANY, ANY, THROTTLED, MESSAGE, CLOSE, false},
+    {SMTP_STAGE_FINAL, 422, 499, ANY, ANY, THROTTLED, MESSAGE, KEEP, false},
+};
 /* clang-format on */
 
 static bool fits(enum tri want, bool is)
@@ -136,11 +154,13 @@ static bool fits(enum tri want, bool is)
     return want == ANY || (want == YES) == is;
 }
 
-static const struct row *find_row(const struct outcome_input *input)
+/* The one that fits, or NULL. */
+static const struct row *find_in(const struct row *table, size_t count,
+                                 const struct outcome_input *input)
 {
     const struct row *found = NULL;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const struct row *row = &rows[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct row *row = &table[i];
         if (row->stage != input->stage || input->code < row->from ||
             input->code > row->to ||
             !fits(row->accepted, input->rcpt_accepted) ||
@@ -151,6 +171,17 @@ static const struct row *find_row(const struct outcome_input *input)
                      input->code);
         found = row;
     }
+    return found;
+}
+
+static const struct row *find_row(const struct outcome_input *input)
+{
+    const struct row *found = NULL;
+    if (input->too_fast && input->event == SMTP_EVENT_REPLY)
+        found =
+            find_in(fast_rows, sizeof(fast_rows) / sizeof(fast_rows[0]), input);
+    if (found == NULL)
+        found = find_in(rows, sizeof(rows) / sizeof(rows[0]), input);
     if (found == NULL)
         fail_msg("no row for %s %d", smtp_stage_name(input->stage),
                  input->code);
@@ -162,22 +193,25 @@ static void check(const struct outcome_input *input, const struct row *row)
     struct outcome_verdict v = outcome_of(input);
     if (v.outcome != row->outcome || v.scope != row->scope ||
         v.session != row->session || v.relay_failed != row->relay_failed)
-        fail_msg("%s event %d code %d accepted %d reused %d: %s %d %d %d",
+        fail_msg("%s event %d code %d accepted %d reused %d fast %d: %s %d %d "
+                 "%d",
                  smtp_stage_name(input->stage), (int)input->event, input->code,
-                 input->rcpt_accepted, input->reused, outcome_name(v.outcome),
-                 (int)v.scope, (int)v.session, v.relay_failed);
+                 input->rcpt_accepted, input->reused, input->too_fast,
+                 outcome_name(v.outcome), (int)v.scope, (int)v.session,
+                 v.relay_failed);
 }
 
 static void for_each_history(enum smtp_stage stage, enum smtp_event event,
                              int code)
 {
-    for (int history = 0; history < 4; history++) {
+    for (int history = 0; history < 8; history++) {
         struct outcome_input input = {
             .stage = stage,
             .event = event,
             .code = code,
             .rcpt_accepted = (history & 1) != 0,
             .reused = (history & 2) != 0,
+            .too_fast = (history & 4) != 0,
         };
         const struct row *row = find_row(&input);
         check(&input, row);
@@ -224,6 +258,24 @@ static void only_the_whole_message_makes_delivered_or_unknown(void **state)
             assert_int_equal(rows[i].stage, SMTP_STAGE_FINAL);
 }
 
+static void throttling_never_fails_a_relay_and_never_is_for_good(void **state)
+{
+    (void)state;
+    for (int stage = 0; stage < SMTP_STAGE_COUNT; stage++)
+        for (int code = 200; code <= 599; code++) {
+            struct outcome_input input = {
+                .stage = (enum smtp_stage)stage,
+                .event = SMTP_EVENT_REPLY,
+                .code = code,
+                .too_fast = true,
+            };
+            struct outcome_verdict v = outcome_of(&input);
+            bool throttles = v.outcome == OUTCOME_THROTTLED;
+            assert_false(throttles && (v.relay_failed || code / 100 != 4));
+            assert_false(code / 100 == 4 && v.outcome == OUTCOME_DEFERRED);
+        }
+}
+
 static void outcomes_and_stages_have_names(void **state)
 {
     (void)state;
@@ -244,6 +296,7 @@ int main(void)
         cmocka_unit_test(every_silence_at_every_stage_is_as_the_rules_say),
         cmocka_unit_test(a_code_that_is_none_is_garbage),
         cmocka_unit_test(only_the_whole_message_makes_delivered_or_unknown),
+        cmocka_unit_test(throttling_never_fails_a_relay_and_never_is_for_good),
         cmocka_unit_test(outcomes_and_stages_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
