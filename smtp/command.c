@@ -83,6 +83,13 @@ void smtp_command_data(struct buf *out)
     buf_add_str(out, STR("DATA\r\n"));
 }
 
+void smtp_command_bdat(struct buf *out, uint64_t size_bytes)
+{
+    buf_add_str(out, STR("BDAT "));
+    buf_add_u64(out, size_bytes);
+    buf_add_str(out, STR(" LAST\r\n"));
+}
+
 void smtp_command_rset(struct buf *out)
 {
     buf_add_str(out, STR("RSET\r\n"));

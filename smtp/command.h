@@ -19,6 +19,9 @@
  */
 bool smtp_command_address_ok(struct str address);
 
+/* No command here is longer, with its CRLF. */
+#define SMTP_COMMAND_MAX (SMTP_ADDRESS_MAX + 128)
+
 /* A MAIL command; sender must be "" or an address that is ok. */
 struct smtp_command_mail {
     struct str sender;
@@ -32,6 +35,7 @@ struct smtp_command_mail {
 void smtp_command_mail(struct buf *out, const struct smtp_command_mail *mail);
 void smtp_command_rcpt(struct buf *out, struct str address);
 void smtp_command_data(struct buf *out);
+void smtp_command_bdat(struct buf *out, uint64_t size_bytes); /* ... LAST */
 void smtp_command_rset(struct buf *out);
 void smtp_command_quit(struct buf *out);
 

@@ -1,288 +1,392 @@
 #include "smtp/dialogue.h"
 
 #include "core/panic.h"
+#include "smtp/throttle.h"
 #include "smtp/trouble.h"
 
-/* Slices of a body in one go, so that other sessions get their turn. */
-#define SLICES_AT_ONCE 16
+#define QUIT_TIMEOUT_MS   2000
+#define ENDING_TIMEOUT_MS 2000
 
-/* A write that fails is looked at from the loop, whoever made it. */
-static enum err_code flush(struct smtp_session *s)
+/* libcurl's own timeout comes first; this is in case that it does not. */
+#define CONNECT_GRACE_MS 5000
+
+/* ---- where it stands ---- */
+
+/* The mail whose reply is the next, or that is being written; NULL: none. */
+static struct smtp_transaction *under_way(const struct smtp_session *s)
 {
-    size_t before = s->link.written;
-    enum err_code rc = smtp_link_flush(&s->link);
-    if (s->state == SMTP_STATE_BODY && s->link.written > before)
-        smtp_session_touch(s);
-    if (rc == ERR_AGAIN)
-        smtp_link_await_writable(&s->link);
-    if (rc == ERR_CLOSED) {
-        s->write_failed = true;
-        smtp_engine_set_due(s->engine, &s->client);
+    const struct smtp_expected *front = smtp_fifo_front(&s->expected);
+    if (front != NULL)
+        return front->of;
+    for (size_t i = s->cursor; i < s->count; i++) {
+        struct smtp_transaction *t = smtp_session_mail(s, i);
+        if (t->step == SMTP_STEP_BEGIN)
+            return NULL;
+        if (t->step != SMTP_STEP_DONE)
+            return t;
     }
-    return rc;
+    return NULL;
 }
 
-/* A reply of that kind is owed from now on; set_state() came before. */
-static void expect(struct smtp_session *s, enum smtp_stage kind,
-                   size_t recipient)
+static enum smtp_stage stage_of_step(enum smtp_step step)
 {
-    const struct smtp_expected expected = {
-        .kind = kind,
-        .recipient = recipient,
-        .deadline_ms = s->client.deadline_ms,
+    static const enum smtp_stage stages[SMTP_STEP_COUNT] = {
+        [SMTP_STEP_BEGIN] = SMTP_STAGE_IDLE, [SMTP_STEP_RSET] = SMTP_STAGE_RSET,
+        [SMTP_STEP_MAIL] = SMTP_STAGE_MAIL,  [SMTP_STEP_RCPT] = SMTP_STAGE_RCPT,
+        [SMTP_STEP_DATA] = SMTP_STAGE_DATA,  [SMTP_STEP_GO] = SMTP_STAGE_DATA,
+        [SMTP_STEP_BODY] = SMTP_STAGE_BODY,  [SMTP_STEP_DOT] = SMTP_STAGE_BODY,
+        [SMTP_STEP_TAIL] = SMTP_STAGE_BODY,  [SMTP_STEP_DONE] = SMTP_STAGE_IDLE,
     };
-    smtp_fifo_push(&s->expected, &expected);
+    return stages[step];
 }
 
-/* One flight, one write. */
-static void fly(struct smtp_session *s)
+enum smtp_stage smtp_dialogue_stage(const struct smtp_session *s)
 {
-    PANIC_IF(!buf_ok(&s->link.out));
-    if (!s->write_failed)
-        (void)flush(s);
+    const struct smtp_expected *front = smtp_fifo_front(&s->expected);
+    if (s->state == SMTP_STATE_CONNECTING)
+        return SMTP_STAGE_CONNECT;
+    if (s->state == SMTP_STATE_QUIT)
+        return SMTP_STAGE_QUIT;
+    if (front == NULL) {
+        const struct smtp_transaction *t = under_way(s);
+        return t == NULL ? SMTP_STAGE_IDLE : stage_of_step(t->step);
+    }
+    if (front->kind == SMTP_STAGE_FINAL &&
+        front->end > smtp_link_accepted(&s->link))
+        return SMTP_STAGE_BODY;
+    return front->kind;
 }
 
-static void send_mail(struct smtp_session *s)
+static int64_t stage_timeout_ms(const struct smtp_session *s)
 {
-    smtp_session_set_state(s, SMTP_STATE_MAIL);
-    smtp_command_mail(smtp_link_begin(&s->link), &s->command);
-    expect(s, SMTP_STAGE_MAIL, 0);
-    fly(s);
+    const struct smtp_relay *relay = s->relay;
+    switch (smtp_dialogue_stage(s)) {
+    case SMTP_STAGE_RSET:
+    case SMTP_STAGE_MAIL:
+        return relay->mail_timeout_ms;
+    case SMTP_STAGE_RCPT:
+        return relay->rcpt_timeout_ms;
+    case SMTP_STAGE_DATA:
+        return relay->data_timeout_ms;
+    case SMTP_STAGE_BODY:
+        return relay->body_timeout_ms;
+    case SMTP_STAGE_FINAL:
+        return relay->final_timeout_ms;
+    case SMTP_STAGE_CONNECT:
+    case SMTP_STAGE_IDLE:
+    case SMTP_STAGE_QUIT:
+    case SMTP_STAGE_COUNT:
+        break;
+    }
+    return 0;
 }
 
-static void send_rcpt(struct smtp_session *s, size_t recipient)
+int64_t smtp_dialogue_timeout_ms(const struct smtp_session *s)
 {
-    const char *address = s->transaction.mail->recipients[recipient];
-    smtp_session_set_state(s, SMTP_STATE_RCPT);
-    smtp_command_rcpt(smtp_link_begin(&s->link), str_from(address));
-    expect(s, SMTP_STAGE_RCPT, recipient);
-    fly(s);
+    switch (s->state) {
+    case SMTP_STATE_CONNECTING:
+        return s->relay->connect_timeout_ms + CONNECT_GRACE_MS;
+    case SMTP_STATE_OPEN:
+        return stage_timeout_ms(s);
+    case SMTP_STATE_ENDING:
+        return ENDING_TIMEOUT_MS;
+    case SMTP_STATE_QUIT:
+        return QUIT_TIMEOUT_MS;
+    case SMTP_STATE_CLOSED:
+    case SMTP_STATE_COUNT:
+        break;
+    }
+    return 0;
 }
 
-static void send_data(struct smtp_session *s)
+void smtp_dialogue_touch(struct smtp_session *s)
 {
-    smtp_session_set_state(s, SMTP_STATE_DATA);
-    smtp_command_data(smtp_link_begin(&s->link));
-    expect(s, SMTP_STAGE_DATA, 0);
-    fly(s);
+    int64_t timeout_ms = smtp_dialogue_timeout_ms(s);
+    int64_t deadline_ms =
+        timeout_ms == 0 ? 0 : clock_mono_ms(s->engine->clock) + timeout_ms;
+    smtp_engine_set_deadline(s->engine, &s->client, deadline_ms);
 }
 
-static void send_rset(struct smtp_session *s)
-{
-    smtp_session_set_state(s, SMTP_STATE_RSET);
-    smtp_command_rset(smtp_link_begin(&s->link));
-    expect(s, SMTP_STAGE_RSET, 0);
-    fly(s);
-}
+/* ---- the end ---- */
 
-void smtp_dialogue_begin(struct smtp_session *s)
+static struct outcome_verdict judge(const struct smtp_session *s,
+                                    const struct smtp_transaction *t,
+                                    enum smtp_stage stage,
+                                    enum smtp_event event)
 {
-    s->in_mail = true;
-    s->reused = s->mails > 0;
-    s->mails++;
-    if (s->needs_reset)
-        send_rset(s);
-    else
-        send_mail(s);
-}
-
-void smtp_dialogue_quit(struct smtp_session *s)
-{
-    smtp_session_set_state(s, SMTP_STATE_QUIT);
-    smtp_command_quit(smtp_link_begin(&s->link));
-    expect(s, SMTP_STAGE_QUIT, 0);
-    fly(s);
-}
-
-static struct outcome_input input_of(const struct smtp_session *s,
-                                     enum smtp_stage stage,
-                                     enum smtp_event event)
-{
-    return (struct outcome_input){
+    bool reply = event == SMTP_EVENT_REPLY;
+    const struct outcome_input input = {
         .stage = stage,
         .event = event,
-        .code = event == SMTP_EVENT_REPLY ? s->reply.code : 0,
-        .rcpt_accepted = s->transaction.accepted > 0,
-        .reused = s->reused,
+        .code = reply ? s->reply.code : 0,
+        .rcpt_accepted = t != NULL && t->accepted > 0,
+        .reused = t != NULL && t->reused,
+        .too_fast =
+            reply && s->reply.code >= 400 && smtp_throttle_says(&s->reply),
     };
+    return outcome_of(&input);
 }
 
-/* The mail has its result; the session may be closed by now or not. */
-static void finish_mail(struct smtp_session *s)
-{
-    s->in_mail = false;
-    s->result_due = true;
-    s->needs_reset = s->transaction.open;
-    if (s->state != SMTP_STATE_CLOSED)
-        smtp_session_set_state(s, SMTP_STATE_IDLE);
-}
-
-static void apply(struct smtp_session *s, const struct smtp_expected *answered,
-                  const struct outcome_verdict *verdict)
-{
-    const struct smtp_transaction_event event = {
-        .stage = answered->kind,
-        .recipient = answered->recipient,
-        .positive = verdict->outcome == OUTCOME_NONE &&
-                    verdict->session == OUTCOME_SESSION_KEEP,
-    };
-    if (!s->in_mail)
-        return;
-    smtp_transaction_apply(&s->transaction, &event, verdict, &s->reply);
-    if (s->transaction.undecided == 0)
-        finish_mail(s);
-    PANIC_IF(s->in_mail && s->state == SMTP_STATE_CLOSED);
-}
-
-static void cut(struct smtp_session *s, enum smtp_stage stage,
-                enum smtp_event event, bool relay_failed)
+/* Why it ends; a session that was ending already keeps its reason. */
+static void explain(struct smtp_session *s, enum smtp_stage stage,
+                    enum smtp_event event, bool relay_failed)
 {
     const struct smtp_trouble_dialogue trouble = {
         .relay = s->relay,
         .stage = stage,
         .event = event,
         .reply = &s->reply,
-        .timeout_ms = smtp_session_timeout_ms(s),
+        .timeout_ms = smtp_dialogue_timeout_ms(s),
     };
-    struct smtp_closing closing = {
+    if (s->state == SMTP_STATE_ENDING)
+        return;
+    s->closing = (struct smtp_closing){
         .relay_failed = relay_failed,
         .by_us = s->state == SMTP_STATE_QUIT,
+        .stage = stage,
     };
-    if (!closing.by_us)
-        smtp_trouble_dialogue(&trouble, &closing.err);
-    smtp_session_cut(s, &closing);
+    if (!s->closing.by_us)
+        smtp_trouble_dialogue(&trouble, &s->closing.err);
+}
+
+static void set_own_reply(const struct smtp_session *s,
+                          const struct smtp_transaction *t,
+                          struct smtp_reply *reply)
+{
+    bool sent = smtp_transaction_is_sent(t, smtp_link_accepted(&s->link));
+    const char *words = s->closing.err.text;
+    if (s->closing.by_us)
+        words = sent ? "cut by us before the relay's answer"
+                     : "cut by us before the message was sent";
+    smtp_reply_set_own(reply, "", words);
+}
+
+/*
+ * A message that left in full may have been taken. outcome: of a mail that
+ * did not.
+ */
+static void decide_at_end(struct smtp_session *s, struct smtp_transaction *t,
+                          enum outcome outcome)
+{
+    struct smtp_reply reply;
+    if (t->undecided == 0)
+        return;
+    if (t->fallback != OUTCOME_NONE) {
+        smtp_transaction_decide_rest(t, t->fallback, &t->fallback_reply);
+        return;
+    }
+    if (smtp_transaction_is_sent(t, smtp_link_accepted(&s->link)))
+        outcome = OUTCOME_UNKNOWN;
+    set_own_reply(s, t, &reply);
+    smtp_transaction_decide_rest(t, outcome, &reply);
+}
+
+/* outcome: of the mail at, NULL for none. closing is filled in. */
+static void finish(struct smtp_session *s, const struct smtp_transaction *at,
+                   enum outcome outcome)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        struct smtp_transaction *t = smtp_session_mail(s, i);
+        decide_at_end(s, t, t == at ? outcome : OUTCOME_UNTRIED);
+        t->owed = 0;
+        t->step = SMTP_STEP_DONE;
+    }
+    s->cursor = s->count;
+    smtp_fifo_clear(&s->expected);
+    smtp_session_cut(s);
+    smtp_engine_set_due(s->engine, &s->client);
+}
+
+/* It ends here and now, which is an event at that stage. */
+static void end_at(struct smtp_session *s, enum smtp_stage stage,
+                   enum smtp_event event)
+{
+    struct smtp_transaction *t = under_way(s);
+    struct outcome_verdict verdict = judge(s, t, stage, event);
+    explain(s, stage, event, verdict.relay_failed);
+    if (t != NULL && event == SMTP_EVENT_REPLY)
+        smtp_transaction_decide_rest(t, verdict.outcome, &s->reply);
+    finish(s, t, verdict.outcome);
 }
 
 void smtp_dialogue_silence(struct smtp_session *s, enum smtp_event event)
 {
-    const struct smtp_expected unanswered = {.kind = smtp_session_stage(s)};
-    struct outcome_input input = input_of(s, unanswered.kind, event);
-    struct outcome_verdict verdict = outcome_of(&input);
-    cut(s, unanswered.kind, event, verdict.relay_failed);
-    smtp_reply_set_own(&s->reply, "", s->closing.err.text);
-    apply(s, &unanswered, &verdict);
+    end_at(s, smtp_dialogue_stage(s), event);
 }
 
-/* The message cannot be read to its end: it must not look finished. */
-static void give_up_body(struct smtp_session *s)
+/* Whether a reply that may come would decide something. */
+static bool has_to_hear(const struct smtp_session *s)
 {
-    const struct smtp_expected unanswered = {.kind = SMTP_STAGE_BODY};
-    struct outcome_input input = input_of(s, SMTP_STAGE_BODY, SMTP_EVENT_LOST);
-    struct outcome_verdict verdict = outcome_of(&input);
-    struct smtp_closing closing = {.by_us = true};
-    smtp_session_cut(s, &closing);
-    smtp_reply_set_own(&s->reply, "",
-                       "the stored message could not be read while it was "
-                       "being sent");
-    apply(s, &unanswered, &verdict);
-}
-
-/* Writes slices until the relay's side is full or the dot is out. */
-static void pump_body(struct smtp_session *s)
-{
-    for (int i = 0; i < SLICES_AT_ONCE; i++) {
-        if (flush(s) != ERR_NONE)
-            return;
-        if (s->content.done) {
-            smtp_session_set_state(s, SMTP_STATE_FINAL);
-            expect(s, SMTP_STAGE_FINAL, 0);
-            return;
-        }
-        enum err_code rc = smtp_content_fill(
-            &s->content, smtp_link_begin(&s->link), s->engine->scratch);
-        if (rc != ERR_NONE) {
-            give_up_body(s);
-            return;
-        }
+    for (size_t i = 0; i < s->expected.count; i++) {
+        const struct smtp_expected *e = smtp_fifo_at(&s->expected, i);
+        if (e->end > smtp_link_accepted(&s->link))
+            return false;
+        if (e->of != NULL && e->of->undecided > 0)
+            return true;
     }
-    smtp_link_await_writable(&s->link);
+    return false;
 }
 
-static void start_body(struct smtp_session *s)
+/* closing is filled in. */
+static void end_when_heard(struct smtp_session *s)
 {
-    smtp_session_set_state(s, SMTP_STATE_BODY);
-    smtp_content_begin(&s->content, s->transaction.mail->body);
-    pump_body(s);
+    if (!has_to_hear(s))
+        finish(s, NULL, OUTCOME_UNTRIED);
+    else if (s->state != SMTP_STATE_ENDING)
+        smtp_session_set_state(s, SMTP_STATE_ENDING);
 }
 
-static void send_next(struct smtp_session *s, enum smtp_stage answered)
+static void close_by_us(struct smtp_session *s)
 {
-    size_t recipient;
-    switch (answered) {
-    case SMTP_STAGE_RSET:
-        s->needs_reset = false;
-        send_mail(s);
-        return;
-    case SMTP_STAGE_MAIL:
-    case SMTP_STAGE_RCPT:
-        if (smtp_transaction_next(&s->transaction, &recipient))
-            send_rcpt(s, recipient);
-        else
-            send_data(s);
-        return;
-    case SMTP_STAGE_DATA:
-        start_body(s);
-        return;
-    case SMTP_STAGE_CONNECT:
-    case SMTP_STAGE_BODY:
-    case SMTP_STAGE_FINAL:
-    case SMTP_STAGE_IDLE:
-    case SMTP_STAGE_QUIT:
-    case SMTP_STAGE_COUNT:
-        break;
-    }
-    PANIC("a mail cannot go on from stage %d", (int)answered);
+    s->closing = (struct smtp_closing){
+        .by_us = true,
+        .stage = smtp_dialogue_stage(s),
+    };
 }
+
+void smtp_dialogue_end(struct smtp_session *s)
+{
+    close_by_us(s);
+    end_when_heard(s);
+}
+
+void smtp_dialogue_abort(struct smtp_session *s)
+{
+    close_by_us(s);
+    finish(s, NULL, OUTCOME_UNTRIED);
+}
+
+/* ---- replies ---- */
 
 /*
- * A yes to what had not left us when it came is none: believed, it would
- * stand for the answer to the next command, and a mail for delivered.
+ * Nothing that it could answer was written when it began to come. Believed,
+ * it would stand for the answer to something else, and a mail for delivered.
  */
-static bool is_too_early(const struct smtp_session *s)
+static void take_stray(struct smtp_session *s)
 {
-    if (s->state != SMTP_STATE_BODY && smtp_link_is_pending(&s->link))
+    const struct smtp_expected *front = smtp_fifo_front(&s->expected);
+    enum smtp_stage stage = smtp_dialogue_stage(s);
+    /* The end of a body may have left since. */
+    if (front != NULL && front->kind == SMTP_STAGE_FINAL)
+        stage = SMTP_STAGE_BODY;
+    bool is_end = s->reply.code == 421 || stage == SMTP_STAGE_IDLE ||
+                  stage == SMTP_STAGE_QUIT ||
+                  (stage == SMTP_STAGE_BODY && s->reply.code >= 400);
+    end_at(s, stage, is_end ? SMTP_EVENT_REPLY : SMTP_EVENT_GARBAGE);
+}
+
+/* Whether the relay may hold a transaction open after this reply. */
+static void note_reset(struct smtp_session *s, enum smtp_stage kind,
+                       const struct outcome_verdict *verdict)
+{
+    bool positive = s->reply.code < 400;
+    if (verdict->session == OUTCOME_SESSION_RESET ||
+        (kind == SMTP_STAGE_MAIL && positive))
+        s->needs_reset = true;
+    if (kind == SMTP_STAGE_FINAL && s->mode == SMTP_MODE_BDAT)
+        s->needs_reset = !positive;
+}
+
+/* DATA was answered with 354. */
+static void go_on_with_body(struct smtp_transaction *t)
+{
+    if (t->undecided > 0) {
+        smtp_content_begin(&t->content, t->mail->body);
+        t->step = SMTP_STEP_BODY;
+    } else {
+        t->step = SMTP_STEP_DOT;
+    }
+}
+
+static void go_on(struct smtp_session *s, struct smtp_transaction *t,
+                  enum smtp_stage answered)
+{
+    if (answered == SMTP_STAGE_DATA && s->reply.code < 400)
+        go_on_with_body(t);
+    else if (answered == SMTP_STAGE_DATA || answered == SMTP_STAGE_FINAL ||
+             (t->undecided == 0 && t->step < SMTP_STEP_GO))
+        t->step = SMTP_STEP_DONE;
+}
+
+/* Not what can be said there, although it is a yes: nothing fits any more. */
+static bool is_garbage(const struct smtp_session *s,
+                       const struct smtp_expected *answered,
+                       const struct outcome_verdict *verdict)
+{
+    const struct smtp_transaction *t = answered->of;
+    if (s->reply.code >= 400)
+        return false;
+    if (verdict->session == OUTCOME_SESSION_CLOSE)
         return true;
-    return s->premature && s->in_mail && s->reply.code < 400;
+    /* MAIL was refused, and yet there is somebody to send to: to whom? */
+    return answered->kind == SMTP_STAGE_DATA && t->undecided == 0 &&
+           t->accepted > 0;
+}
+
+static void take_answer(struct smtp_session *s,
+                        const struct smtp_expected *answered,
+                        const struct outcome_verdict *verdict)
+{
+    struct smtp_transaction *t = answered->of;
+    const struct smtp_transaction_event event = {
+        .stage = answered->kind,
+        .recipient = answered->recipient,
+        .positive = s->reply.code < 400,
+    };
+    if (verdict->session == OUTCOME_SESSION_CLOSE)
+        explain(s, answered->kind, SMTP_EVENT_REPLY, verdict->relay_failed);
+    t->owed--;
+    smtp_transaction_apply(t, &event, verdict, &s->reply);
+    note_reset(s, answered->kind, verdict);
+    go_on(s, t, answered->kind);
+    if (s->state == SMTP_STATE_ENDING ||
+        verdict->session == OUTCOME_SESSION_CLOSE)
+        end_when_heard(s);
 }
 
 static void take_reply(struct smtp_session *s)
 {
-    struct smtp_expected answered = {.kind = smtp_session_stage(s)};
-    if (is_too_early(s)) {
+    const struct smtp_expected *front = smtp_fifo_front(&s->expected);
+    struct smtp_expected answered;
+    if (front == NULL || front->end > s->heard_at || front->of == NULL) {
+        take_stray(s);
+        return;
+    }
+    struct outcome_verdict verdict =
+        judge(s, front->of, front->kind, SMTP_EVENT_REPLY);
+    if (is_garbage(s, front, &verdict)) {
         smtp_dialogue_silence(s, SMTP_EVENT_GARBAGE);
         return;
     }
     (void)smtp_fifo_pop(&s->expected, &answered);
-    s->still_owed = s->expected.count;
-    struct outcome_input input = input_of(s, answered.kind, SMTP_EVENT_REPLY);
-    struct outcome_verdict verdict = outcome_of(&input);
-    if (verdict.session == OUTCOME_SESSION_CLOSE)
-        cut(s, answered.kind, SMTP_EVENT_REPLY, verdict.relay_failed);
-    apply(s, &answered, &verdict);
-    if (s->in_mail)
-        send_next(s, answered.kind);
+    take_answer(s, &answered, &verdict);
 }
 
 static void parse(struct smtp_session *s, struct str input)
 {
+    bool any = false;
     while (input.len > 0 && s->state != SMTP_STATE_CLOSED) {
+        if (smtp_reply_parser_is_empty(&s->parser))
+            s->heard_at = smtp_link_accepted(&s->link);
         enum err_code rc = smtp_reply_parse(&s->parser, &input, &s->reply);
         if (rc == ERR_AGAIN)
-            return;
-        if (rc != ERR_NONE) {
+            break;
+        if (rc != ERR_NONE)
             smtp_dialogue_silence(s, SMTP_EVENT_GARBAGE);
-            return;
-        }
-        take_reply(s);
-        s->premature = s->still_owed == 0 && input.len > 0;
+        else
+            take_reply(s);
+        any = true;
+    }
+    if (any && s->state != SMTP_STATE_CLOSED) {
+        smtp_dialogue_touch(s);
+        smtp_engine_set_speaking(s->engine, &s->client);
     }
 }
 
 /*
  * Reads until there is nothing more: what libcurl has decrypted already shows
  * on no descriptor. Only when the last reply that was owed has come in whole
- * the next read is saved: nobody waits for what could be behind it, and it is
- * read before the next reply.
+ * the next read is saved: nobody waits for what could be behind it.
  */
 void smtp_dialogue_read(struct smtp_session *s)
 {
@@ -297,17 +401,9 @@ void smtp_dialogue_read(struct smtp_session *s)
             smtp_dialogue_silence(s, SMTP_EVENT_LOST);
             return;
         }
-        s->still_owed = s->expected.count;
         parse(s, str_of(in, got));
-        if (s->still_owed == 0 && smtp_reply_parser_is_empty(&s->parser))
+        if (smtp_fifo_front(&s->expected) == NULL &&
+            smtp_reply_parser_is_empty(&s->parser))
             return;
     }
-}
-
-void smtp_dialogue_write(struct smtp_session *s)
-{
-    if (s->state == SMTP_STATE_BODY)
-        pump_body(s);
-    else if (s->state != SMTP_STATE_CLOSED)
-        (void)flush(s);
 }

@@ -5,9 +5,7 @@
 #include <stdint.h>
 
 #include "core/err.h"
-#include "smtp/command.h"
 #include "smtp/connect.h"
-#include "smtp/content.h"
 #include "smtp/engine.h"
 #include "smtp/fifo.h"
 #include "smtp/link.h"
@@ -17,44 +15,41 @@
 #include "smtp/transaction.h"
 
 /*
- * Inside smtp/ only: a session and the dialogue on it.
+ * Inside smtp/ only: a session, and what is heard on it. What is said is in
+ * smtp/flight.h; where each mail stands is in smtp/transaction.h.
  *
- *                          +----------------------------------------+
- *                          v            all recipients refused      |
- *   CONNECTING ---------> IDLE -------> MAIL ---> RCPT ---> DATA ----+
- *        |                 | ^  \        ^  |     ^  |       | 354
- *        |                 | |   RSET ---+  |     +--+       v
- *        |                 | |  if needed   | refused       BODY
- *        |                 | +--------------+                | dot is out
- *        |                QUIT <-- quit     ^                v
- *        |                 |                +------------- FINAL
- *        v                 v
- *      CLOSED <---- any state: lost, too late, garbage, 421, abort
+ *   CONNECTING ---> OPEN ---> QUIT
+ *        |           |  \       |
+ *        |           |   ENDING |     any state but CLOSED: lost, too late,
+ *        v           v      v   v     garbage, abort
+ *      CLOSED <-----------------+
  *
- *   state       means                                 timeout
- *   CONNECTING  libcurl: DNS, TCP, TLS, EHLO, AUTH    connect (libcurl's own)
- *   IDLE        takes mail; the relay owes nothing    none
- *   RSET        a transaction before must be undone   mail
- *   MAIL        MAIL is out                           mail
- *   RCPT        RCPT of one recipient is out          rcpt
- *   DATA        DATA is out, 354 is expected          data
- *   BODY        the message is being written          body, without progress
- *   FINAL       the final dot is out in full          final
- *   QUIT        QUIT is out                           2 s
- *   CLOSED      no connection; `closed` is to come    none
+ *   state       means                                   timeout
+ *   CONNECTING  libcurl: DNS, TCP, TLS, EHLO, AUTH      connect (libcurl's)
+ *   OPEN        takes mail, has some under way or none  of the oldest reply
+ *                                                       owed; body
+ *   ENDING      the relay ended it (421), but it owes   2 s
+ *               replies still: nothing more is said
+ *   QUIT        QUIT is said                            2 s
+ *   CLOSED      no connection; `closed` is to come      none
+ *
+ * Mails lie in a ring in the order of their sending. Those before `cursor`
+ * are written; the one at it is being written, or waits for its turn.
  */
 enum smtp_state {
     SMTP_STATE_CONNECTING,
-    SMTP_STATE_IDLE,
-    SMTP_STATE_RSET,
-    SMTP_STATE_MAIL,
-    SMTP_STATE_RCPT,
-    SMTP_STATE_DATA,
-    SMTP_STATE_BODY,
-    SMTP_STATE_FINAL,
+    SMTP_STATE_OPEN,
+    SMTP_STATE_ENDING,
     SMTP_STATE_QUIT,
     SMTP_STATE_CLOSED,
     SMTP_STATE_COUNT
+};
+
+/* How mails are written: see struct smtp_mail. */
+enum smtp_mode {
+    SMTP_MODE_ONE_BY_ONE,
+    SMTP_MODE_PIPELINE,
+    SMTP_MODE_BDAT,
 };
 
 struct smtp_session {
@@ -65,62 +60,68 @@ struct smtp_session {
     void *ctx;
     uint64_t number; /* for the log */
     enum smtp_state state;
+    enum smtp_mode mode; /* once it is open */
     struct smtp_connect connect;
     struct smtp_link link;
+    /* what is heard */
     struct smtp_reply_parser parser;
     struct smtp_reply reply; /* the one being looked at */
+    uint64_t heard_at; /* what the connection had taken when it began to come */
     struct smtp_fifo expected;
-    size_t still_owed; /* replies, when the last one was taken */
-    bool premature;    /* the next reply began to come before its command */
-    struct smtp_transaction transaction;
-    struct smtp_command_mail command; /* MAIL of this mail */
-    struct smtp_content content;
-    uint64_t mails; /* whose MAIL or RSET was sent */
-    bool reused;    /* the mail under way is not the first */
-    bool in_mail;   /* one is under way */
-    bool result_due;
-    bool needs_reset; /* before the next MAIL */
+    /* mails */
+    struct smtp_transaction *ring; /* never moves while it is open */
+    size_t window;                 /* mails that it has at most */
+    size_t first;
+    size_t count;
+    size_t cursor; /* from first */
+    uint64_t mails;
+    bool needs_reset; /* the relay may hold a transaction open */
+    bool gave_up;     /* a body could not be read: ends once out is written */
     bool quit_wanted;
     bool write_failed; /* to be looked at from the loop */
     struct smtp_closing closing;
 };
 
+/* The mail at that place, counted from the oldest. */
+static inline struct smtp_transaction *
+smtp_session_mail(const struct smtp_session *s, size_t place)
+{
+    return &s->ring[(s->first + place) % s->window];
+}
+
 /* The only place that changes the state; starts its timeout. */
 void smtp_session_set_state(struct smtp_session *s, enum smtp_state state);
 
-/* The stage that a state belongs to. */
-enum smtp_stage smtp_session_stage(const struct smtp_session *s);
+/* Cuts the connection; `closed`, with closing, comes at the next report. */
+void smtp_session_cut(struct smtp_session *s);
 
-/* The state's timeout; 0: none. */
-int64_t smtp_session_timeout_ms(const struct smtp_session *s);
+/*
+ * The dialogue. None of these calls a callback: they leave mails that are
+ * over, state CLOSED, a due client or a speaking one behind.
+ */
+
+/* Where it stands: the oldest reply owed, or what is to be said next. */
+enum smtp_stage smtp_dialogue_stage(const struct smtp_session *s);
+
+/* How long it may stand there; 0: for ever. */
+int64_t smtp_dialogue_timeout_ms(const struct smtp_session *s);
 
 /* The timeout starts again: there was progress. */
-void smtp_session_touch(struct smtp_session *s);
-
-/*
- * Cuts the connection; `closed` comes with the next report. closing: by_us,
- * relay_failed and err are taken, the stage is where the session is.
- */
-void smtp_session_cut(struct smtp_session *s,
-                      const struct smtp_closing *closing);
-
-/*
- * The dialogue. None of these calls a callback: they leave result_due, state
- * CLOSED or a due client behind.
- */
-
-/* s->transaction was begun and has somebody to send to. */
-void smtp_dialogue_begin(struct smtp_session *s);
-
-void smtp_dialogue_quit(struct smtp_session *s);
+void smtp_dialogue_touch(struct smtp_session *s);
 
 /* Takes what the relay said. */
 void smtp_dialogue_read(struct smtp_session *s);
 
-/* Goes on writing what could not be written before. */
-void smtp_dialogue_write(struct smtp_session *s);
-
 /* No right answer will come: event is not SMTP_EVENT_REPLY. */
 void smtp_dialogue_silence(struct smtp_session *s, enum smtp_event event);
+
+/*
+ * By us, and not because of the relay: says nothing more, but hears what is
+ * owed to mails that are written.
+ */
+void smtp_dialogue_end(struct smtp_session *s);
+
+/* The same at once: what is not decided is unknown or untried. */
+void smtp_dialogue_abort(struct smtp_session *s);
 
 #endif

@@ -212,6 +212,7 @@ enum err_code smtp_engine_create(struct smtp_engine **out,
     e->clock = clock;
     TAILQ_INIT(&e->clients);
     TAILQ_INIT(&e->due_clients);
+    TAILQ_INIT(&e->speakers);
     enum err_code rc = set_up(e, err);
     if (rc != ERR_NONE) {
         smtp_engine_destroy(e);
@@ -243,9 +244,14 @@ void smtp_engine_destroy(struct smtp_engine *e)
     mem_free(e);
 }
 
-void smtp_engine_flush(struct smtp_engine *engine)
+void smtp_engine_flush(struct smtp_engine *e)
 {
-    (void)engine;
+    struct smtp_engine_client *c;
+    while ((c = TAILQ_FIRST(&e->speakers)) != NULL) {
+        c->will_speak = false;
+        TAILQ_REMOVE(&e->speakers, c, speaking);
+        c->hooks->speak(c);
+    }
 }
 
 void smtp_engine_add(struct smtp_engine *e, struct smtp_engine_client *c)
@@ -258,7 +264,10 @@ void smtp_engine_remove(struct smtp_engine *e, struct smtp_engine_client *c)
     TAILQ_REMOVE(&e->clients, c, all);
     if (c->is_due)
         TAILQ_REMOVE(&e->due_clients, c, waiting);
+    if (c->will_speak)
+        TAILQ_REMOVE(&e->speakers, c, speaking);
     c->is_due = false;
+    c->will_speak = false;
 }
 
 void smtp_engine_set_deadline(struct smtp_engine *e,
@@ -276,4 +285,13 @@ void smtp_engine_set_due(struct smtp_engine *e, struct smtp_engine_client *c)
     c->is_due = true;
     TAILQ_INSERT_TAIL(&e->due_clients, c, waiting);
     event_active(e->due, EV_TIMEOUT, 0);
+}
+
+void smtp_engine_set_speaking(struct smtp_engine *e,
+                              struct smtp_engine_client *c)
+{
+    if (c->will_speak)
+        return;
+    c->will_speak = true;
+    TAILQ_INSERT_TAIL(&e->speakers, c, speaking);
 }

@@ -22,20 +22,27 @@
 struct event;
 struct smtp_engine_client;
 
-/* All are called from the loop; each may free its own client, no other. */
+/*
+ * All but speak are called from the loop; each may free its own client, no
+ * other. speak comes from smtp_engine_flush(), frees nobody and calls nobody
+ * back.
+ */
 struct smtp_engine_hooks {
     void (*connected)(struct smtp_engine_client *c, CURLcode code);
     void (*deadline)(struct smtp_engine_client *c);
     void (*due)(struct smtp_engine_client *c);
+    void (*speak)(struct smtp_engine_client *c);
 };
 
 struct smtp_engine_client {
     TAILQ_ENTRY(smtp_engine_client) all;
-    TAILQ_ENTRY(smtp_engine_client) waiting; /* while is_due */
+    TAILQ_ENTRY(smtp_engine_client) waiting;  /* while is_due */
+    TAILQ_ENTRY(smtp_engine_client) speaking; /* while will_speak */
     const struct smtp_engine_hooks *hooks;
     void *owner;
     int64_t deadline_ms; /* monotonic; 0: none */
     bool is_due;
+    bool will_speak;
 };
 
 TAILQ_HEAD(smtp_engine_clients, smtp_engine_client);
@@ -52,6 +59,7 @@ struct smtp_engine {
     uint64_t sessions_made;
     struct smtp_engine_clients clients;
     struct smtp_engine_clients due_clients;
+    struct smtp_engine_clients speakers;
     char in[SMTP_CONTENT_SLICE];      /* what was received */
     char scratch[SMTP_CONTENT_SLICE]; /* what was read of a body */
 };
@@ -66,5 +74,9 @@ void smtp_engine_set_deadline(struct smtp_engine *e,
 
 /* hooks->due soon, from the loop. Again before that changes nothing. */
 void smtp_engine_set_due(struct smtp_engine *e, struct smtp_engine_client *c);
+
+/* hooks->speak at the next flush. Again before that changes nothing. */
+void smtp_engine_set_speaking(struct smtp_engine *e,
+                              struct smtp_engine_client *c);
 
 #endif

@@ -1,6 +1,7 @@
 #include "smtp/fifo.h"
 
 #include "core/mem.h"
+#include "core/panic.h"
 
 void smtp_fifo_init(struct smtp_fifo *f)
 {
@@ -33,6 +34,12 @@ void smtp_fifo_push(struct smtp_fifo *f, const struct smtp_expected *expected)
     f->count++;
 }
 
+void smtp_fifo_clear(struct smtp_fifo *f)
+{
+    f->first = 0;
+    f->count = 0;
+}
+
 bool smtp_fifo_pop(struct smtp_fifo *f, struct smtp_expected *out)
 {
     if (f->count == 0)
@@ -43,7 +50,14 @@ bool smtp_fifo_pop(struct smtp_fifo *f, struct smtp_expected *out)
     return true;
 }
 
+const struct smtp_expected *smtp_fifo_at(const struct smtp_fifo *f,
+                                         size_t place)
+{
+    PANIC_IF(place >= f->count);
+    return &f->items[(f->first + place) & (f->capacity - 1)];
+}
+
 const struct smtp_expected *smtp_fifo_front(const struct smtp_fifo *f)
 {
-    return f->count == 0 ? NULL : &f->items[f->first];
+    return f->count == 0 ? NULL : smtp_fifo_at(f, 0);
 }

@@ -26,6 +26,7 @@ enum err_code smtp_link_open(struct smtp_link *link, struct event_base *base,
 {
     link->easy = easy;
     link->written = 0;
+    link->base = 0;
     buf_init(&link->out, SMTP_CONTENT_SLICE);
     PANIC_IF(buf_reserve(&link->out, SMTP_CONTENT_SLICE) == NULL);
     /* It is never taken out: one system call a session, not one a reply. */
@@ -50,6 +51,7 @@ void smtp_link_close(struct smtp_link *link)
     link->writable = NULL;
     link->easy = NULL;
     buf_fini(&link->out);
+    link->base += link->written;
     link->written = 0;
 }
 
@@ -57,6 +59,7 @@ struct buf *smtp_link_begin(struct smtp_link *link)
 {
     PANIC_IF(smtp_link_is_pending(link));
     buf_truncate(&link->out, 0);
+    link->base += link->written;
     link->written = 0;
     return &link->out;
 }

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <curl/curl.h>
@@ -32,6 +33,7 @@ struct smtp_link {
     struct event *writable;
     struct buf out;
     size_t written; /* of out */
+    uint64_t base;  /* bytes written before out */
 };
 
 /* ERR_SYSTEM when the socket cannot be watched. */
@@ -39,7 +41,10 @@ MUST_CHECK enum err_code smtp_link_open(struct smtp_link *link,
                                         struct event_base *base, CURL *easy,
                                         int fd);
 
-/* Before libcurl closes the socket. Again, or on a zeroed link: nothing. */
+/*
+ * Before libcurl closes the socket. Again, or on a zeroed link: nothing.
+ * smtp_link_accepted() stays as it was.
+ */
 void smtp_link_close(struct smtp_link *link);
 
 /*
@@ -47,6 +52,20 @@ void smtp_link_close(struct smtp_link *link);
  * SMTP_CONTENT_SLICE bytes. Nothing may be pending.
  */
 struct buf *smtp_link_begin(struct smtp_link *link);
+
+/*
+ * Places in the stream of all that we write, from 0: up to where the
+ * connection has taken it, and the end of what lies in out.
+ */
+static inline uint64_t smtp_link_accepted(const struct smtp_link *link)
+{
+    return link->base + link->written;
+}
+
+static inline uint64_t smtp_link_end(const struct smtp_link *link)
+{
+    return link->base + link->out.len;
+}
 
 /* Whether something of out is not written. */
 bool smtp_link_is_pending(const struct smtp_link *link);

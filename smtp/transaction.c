@@ -36,7 +36,11 @@ void smtp_transaction_begin(struct smtp_transaction *t,
     t->undecided = mail->recipient_count;
     t->accepted = 0;
     t->next = 0;
-    t->open = false;
+    t->owed = 0;
+    t->step = SMTP_STEP_BEGIN;
+    t->reused = false;
+    t->end = SMTP_TRANSACTION_NO_END;
+    t->fallback = OUTCOME_NONE;
     for (size_t i = 0; i < mail->recipient_count; i++)
         t->results[i].outcome = OUTCOME_NONE;
 }
@@ -62,15 +66,36 @@ void smtp_transaction_decide_rest(struct smtp_transaction *t,
         smtp_transaction_decide(t, i, outcome, reply);
 }
 
-static void note_progress(struct smtp_transaction *t,
-                          const struct smtp_transaction_event *event)
+/* What came after the word on the whole message. */
+static void apply_late(struct smtp_transaction *t,
+                       const struct smtp_transaction_event *event,
+                       const struct outcome_verdict *verdict,
+                       const struct smtp_reply *reply)
 {
-    if (event->stage == SMTP_STAGE_MAIL && event->positive)
-        t->open = true;
-    else if (event->stage == SMTP_STAGE_RCPT && event->positive)
-        t->accepted++;
-    else if (event->stage == SMTP_STAGE_FINAL)
-        t->open = false;
+    if (verdict->outcome == OUTCOME_DELIVERED)
+        smtp_transaction_decide_rest(t, OUTCOME_DELIVERED, reply);
+    else if (event->stage == SMTP_STAGE_RCPT && !event->positive)
+        smtp_transaction_decide(t, event->recipient, t->fallback,
+                                &t->fallback_reply);
+    else if (!event->positive)
+        smtp_transaction_decide_rest(t, t->fallback, &t->fallback_reply);
+}
+
+static void apply_to_message(struct smtp_transaction *t,
+                             const struct smtp_transaction_event *event,
+                             const struct outcome_verdict *verdict,
+                             const struct smtp_reply *reply)
+{
+    bool early =
+        event->stage == SMTP_STAGE_RSET || event->stage == SMTP_STAGE_RCPT;
+    if (!early || t->end == SMTP_TRANSACTION_NO_END) {
+        smtp_transaction_decide_rest(t, verdict->outcome, reply);
+        return;
+    }
+    if (event->stage == SMTP_STAGE_RCPT)
+        smtp_transaction_decide(t, event->recipient, verdict->outcome, reply);
+    t->fallback = verdict->outcome;
+    t->fallback_reply = *reply;
 }
 
 void smtp_transaction_apply(struct smtp_transaction *t,
@@ -78,21 +103,23 @@ void smtp_transaction_apply(struct smtp_transaction *t,
                             const struct outcome_verdict *verdict,
                             const struct smtp_reply *reply)
 {
-    note_progress(t, event);
-    if (verdict->session == OUTCOME_SESSION_RESET)
-        t->open = true;
+    if (event->stage == SMTP_STAGE_RCPT && event->positive)
+        t->accepted++;
+    if (t->fallback != OUTCOME_NONE) {
+        apply_late(t, event, verdict, reply);
+        return;
+    }
     if (verdict->outcome == OUTCOME_NONE)
         return;
     if (verdict->scope == OUTCOME_SCOPE_MESSAGE) {
-        smtp_transaction_decide_rest(t, verdict->outcome, reply);
+        apply_to_message(t, event, verdict, reply);
         return;
     }
     smtp_transaction_decide(t, event->recipient, verdict->outcome, reply);
     /* The relay takes no more in this one: asking for the rest is in vain. */
     if (verdict->outcome == OUTCOME_AGAIN)
-        for (size_t i = event->recipient; i < t->mail->recipient_count; i++)
-            if (i >= t->next)
-                smtp_transaction_decide(t, i, OUTCOME_AGAIN, reply);
+        for (size_t i = t->next; i < t->mail->recipient_count; i++)
+            smtp_transaction_decide(t, i, OUTCOME_AGAIN, reply);
 }
 
 bool smtp_transaction_next(struct smtp_transaction *t, size_t *recipient)

@@ -170,10 +170,10 @@ static const struct row rows[] = {
      true, false, SMTP_STAGE_IDLE},
     {"a yes to the message before it was sent",
      STEPS(ACCEPTED, RELAY_ANSWER("DATA", "354 go\r\n250 taken\r\n"), STALL), 1,
-     false, "u", true, false, SMTP_STAGE_FINAL},
+     false, "f", true, false, SMTP_STAGE_BODY},
     {"two answers to RCPT",
      STEPS(MAIL("250 ok\r\n"), RCPT("r0", "250 ok\r\n250 ok\r\n"), STALL), 1,
-     false, "f", true, false, SMTP_STAGE_DATA},
+     false, "f", true, false, SMTP_STAGE_RCPT},
 };
 
 static size_t add_steps(struct relay_step *script, size_t at,
@@ -268,6 +268,7 @@ static void refused_recipients_are_reset_before_the_next_mail(void **state)
         guest_check(g, i == 0 ? "r" : "d");
     }
     guest_send(g, 1);
+    meeting_await_steps(&m, sizeof(script) / sizeof(script[0]) - 1);
     guest_leave(g);
     guest_check(g, "n");
     meeting_end(&m);
