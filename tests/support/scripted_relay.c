@@ -336,9 +336,13 @@ static bool load_tls(struct scripted_relay *relay)
 static bool start(struct scripted_relay *relay)
 {
     struct net_address address;
+    struct str host = relay->options.host == NULL
+                          ? STR("127.0.0.1")
+                          : str_from(relay->options.host);
     if (!load_tls(relay) || wake_init(&relay->stop, NULL) != ERR_NONE ||
         wake_init(&relay->resume, NULL) != ERR_NONE ||
-        net_address_parse(STR("127.0.0.1"), 0, &address, NULL) != ERR_NONE ||
+        net_address_parse(host, relay->options.port, &address, NULL) !=
+            ERR_NONE ||
         net_listen_tcp(&address, &relay->fd, NULL) != ERR_NONE)
         return false;
     const int narrow = NARROW_BYTES;

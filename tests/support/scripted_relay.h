@@ -7,7 +7,7 @@
 #include "core/buf.h"
 
 /*
- * An SMTP server on 127.0.0.1 that does what a test's script says, right or
+ * An SMTP server on loopback that does what a test's script says, right or
  * wrong: a thread for each connection, blocking sockets, 10 s for each wait.
  * Nothing here calls cmocka: what goes wrong is kept for
  * scripted_relay_stop().
@@ -50,6 +50,8 @@ struct relay_step {
 #define RELAY_QUIT RELAY_ANSWER("QUIT", "221 bye\r\n")
 
 struct relay_options {
+    const char *host;      /* NULL: 127.0.0.1 */
+    unsigned port;         /* 0: any */
     const char *cert_file; /* NULL: no TLS */
     const char *key_file;
     bool narrow; /* takes in little more than it reads */
