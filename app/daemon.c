@@ -163,6 +163,9 @@ static size_t relay_stats(void *ctx, struct producer_relay_stats *out,
             .deferred = from.deferred,
             .rejected = from.rejected,
             .unknown = from.unknown,
+            .rate_per_s = from.rate_per_s,
+            .slowed = from.slowed,
+            .throttled = from.throttled,
         };
         static_assert(sizeof(out->last_error) == sizeof(from.last_error),
                       "last_error is copied whole");

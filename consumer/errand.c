@@ -310,6 +310,7 @@ bool errand_settle(struct errand *e, int64_t due_ms, struct str note)
     if (e->sent && (throttled || plan.verdict == SETTLE_RECORD))
         e->has_token = false;
     if (plan.verdict == SETTLE_RELEASE) {
+        relay_state_count(e->env->states, e->relay_index, e->attempt.counts);
         errand_release(e, throttled ? plan.next_attempt_ms : due_ms,
                        throttled ? attempt_slower_reply(&e->attempt) : note);
         return false;

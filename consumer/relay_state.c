@@ -360,6 +360,7 @@ void relay_state_count(struct relay_states *states, size_t relay,
         {OUTCOME_DEFERRED, METRIC_RECIPIENTS_DEFERRED},
         {OUTCOME_REJECTED, METRIC_RECIPIENTS_REJECTED},
         {OUTCOME_UNKNOWN, METRIC_RECIPIENTS_UNKNOWN},
+        {OUTCOME_THROTTLED, METRIC_RECIPIENTS_THROTTLED},
     };
     struct relay_state *r = state_of(states, relay);
     for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++) {

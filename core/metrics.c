@@ -20,6 +20,7 @@ static const char *const names[METRIC_COUNT] = {
     [METRIC_RECIPIENTS_DEFERRED] = "recipients_deferred",
     [METRIC_RECIPIENTS_REJECTED] = "recipients_rejected",
     [METRIC_RECIPIENTS_UNKNOWN] = "recipients_unknown",
+    [METRIC_RECIPIENTS_THROTTLED] = "recipients_throttled",
 };
 
 void metrics_init(struct metrics *m)

@@ -115,6 +115,18 @@ void jsonout_member_integer(struct buf *out, const char *name, int64_t number)
     jsonout_integer(out, number);
 }
 
+void jsonout_member_boolean(struct buf *out, const char *name, bool value)
+{
+    jsonout_name(out, name);
+    jsonout_boolean(out, value);
+}
+
+void jsonout_member_number(struct buf *out, const char *name, double number)
+{
+    jsonout_name(out, name);
+    buf_add_format(out, "%.9g", number);
+}
+
 void jsonout_member_time(struct buf *out, const char *name, int64_t real_ms)
 {
     char text[TIMETEXT_RFC3339_MAX];

@@ -26,6 +26,10 @@ void jsonout_boolean(struct buf *out, bool value);
 /* "name":value */
 void jsonout_member(struct buf *out, const char *name, struct str text);
 void jsonout_member_integer(struct buf *out, const char *name, int64_t number);
+void jsonout_member_boolean(struct buf *out, const char *name, bool value);
+
+/* Nine digits of it; finite. */
+void jsonout_member_number(struct buf *out, const char *name, double number);
 
 /* An RFC 3339 time in UTC. */
 void jsonout_member_time(struct buf *out, const char *name, int64_t real_ms);

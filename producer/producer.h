@@ -56,6 +56,9 @@ struct producer_relay_stats {
     int64_t deferred;
     int64_t rejected;
     int64_t unknown;
+    double rate_per_s; /* at present; 0: no limit, not shown */
+    bool slowed;       /* because the relay said that it is too fast */
+    int64_t throttled; /* replies that said so */
 };
 
 struct producer_options {

@@ -59,6 +59,7 @@ static void add_relay(struct buf *out, const struct producer_relay_stats *r)
         {"sessions", r->sessions},   {"waiting", r->waiting},
         {"delivered", r->delivered}, {"deferred", r->deferred},
         {"rejected", r->rejected},   {"unknown", r->unknown},
+        {"throttled", r->throttled},
     };
     jsonout_open(out, '{');
     jsonout_member(out, "name", str_from(r->name));
@@ -67,6 +68,9 @@ static void add_relay(struct buf *out, const struct producer_relay_stats *r)
         jsonout_member_integer(out, "retry_in_ms", r->retry_in_ms);
     if (r->last_error[0] != '\0')
         jsonout_member(out, "last_error", str_from(r->last_error));
+    if (r->rate_per_s > 0.0)
+        jsonout_member_number(out, "rate", r->rate_per_s);
+    jsonout_member_boolean(out, "slowed", r->slowed);
     add_numbers(out, numbers, sizeof(numbers) / sizeof(numbers[0]));
     jsonout_close(out, '}');
 }

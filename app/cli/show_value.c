@@ -1,8 +1,11 @@
 #include "app/cli/show_value.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "app/cli/show.h"
+#include "core/buf.h"
 #include "core/str.h"
 #include "core/timetext.h"
 
@@ -14,6 +17,8 @@
 #define DAY_MS        (24 * HOUR_MS)
 #define SIZE_UNIT     1024.0
 #define SIZE_UNIT_MAX 4
+#define RATE_MAX      1e12
+#define RATE_TEXT_MAX 64
 
 static bool ends(struct str name, struct str end)
 {
@@ -68,10 +73,31 @@ static void show_size(FILE *out, int64_t bytes)
     (void)fprintf(out, unit == 0 ? "%.0f %s" : "%.1f %s", amount, units[unit]);
 }
 
+static bool show_rate(FILE *out, struct str number)
+{
+    char text[SHOW_NUMBER_MAX];
+    char *end;
+    struct buf rate;
+    if (number.len >= sizeof(text))
+        return false;
+    memcpy(text, number.data, number.len);
+    text[number.len] = '\0';
+    double per_s = strtod(text, &end);
+    if (end == text || *end != '\0' || !(per_s > 0.0 && per_s < RATE_MAX))
+        return false;
+    buf_init(&rate, RATE_TEXT_MAX);
+    timetext_add_rate(&rate, per_s);
+    show_text(out, buf_str(&rate));
+    buf_fini(&rate);
+    return true;
+}
+
 static void show_number_value(FILE *out, const struct json_node *node)
 {
     int64_t number;
     char text[SHOW_NUMBER_MAX];
+    if (str_equal(node->name, STR("rate")) && show_rate(out, node->text))
+        return;
     if (!jsontree_int(node, &number)) {
         show_text(out, node->text);
     } else if (ends(node->name, STR("_ms")) && number >= 0) {

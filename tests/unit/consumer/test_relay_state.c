@@ -268,6 +268,7 @@ static void outcomes_are_counted(void **state)
     counts[OUTCOME_REJECTED] = 1;
     counts[OUTCOME_UNKNOWN] = 4;
     counts[OUTCOME_UNTRIED] = 9;
+    counts[OUTCOME_THROTTLED] = 5;
     relay_state_count(f.states, 1, counts);
     relay_state_count(f.states, 1, counts);
     relay_state_figures(f.states, 1, 0, &figures);
@@ -277,6 +278,7 @@ static void outcomes_are_counted(void **state)
     assert_int_equal(figures.unknown, 8);
     assert_int_equal(metrics_get(&f.metrics, METRIC_RECIPIENTS_DELIVERED), 6);
     assert_int_equal(metrics_get(&f.metrics, METRIC_RECIPIENTS_UNKNOWN), 8);
+    assert_int_equal(metrics_get(&f.metrics, METRIC_RECIPIENTS_THROTTLED), 10);
     relay_state_figures(f.states, 0, 0, &figures);
     assert_int_equal(figures.delivered, 0);
     relay_states_destroy(f.states);

@@ -70,9 +70,13 @@ static void commas_stand_between(void **state)
     jsonout_close(&out, '}');
     jsonout_close(&out, ']');
     jsonout_member_time(&out, "e", 1763640000123);
+    jsonout_member_boolean(&out, "f", true);
+    jsonout_member_number(&out, "g", 1000000.0);
+    jsonout_member_number(&out, "h", 50000.0 / 3600);
     jsonout_close(&out, '}');
     expect(&out, "{\"a\":\"{\",\"b\":-5,\"c\":[],\"d\":[\"[\",7,false,{},{}],"
-                 "\"e\":\"2025-11-20T12:00:00.123Z\"}");
+                 "\"e\":\"2025-11-20T12:00:00.123Z\",\"f\":true,"
+                 "\"g\":1000000,\"h\":13.8888889}");
 }
 
 static void refusals_say_whether_to_retry(void **state)

@@ -232,7 +232,7 @@ static void stats_add_up(void **state)
         "\"relays\":[]",
         "\"counters\":{\"connections_open\":0,",
         "\"submits_accepted\":6,",
-        "\"recipients_unknown\":0}}\n",
+        "\"recipients_unknown\":0,\"recipients_throttled\":0}}\n",
     };
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         if (strstr(reply, parts[i]) == NULL)
@@ -246,7 +246,14 @@ static size_t two_relays(void *ctx, struct producer_relay_stats *out,
     (void)ctx;
     assert_true(max >= 2);
     out[0] = (struct producer_relay_stats){
-        .name = "main", .state = "ready", .sessions = 2, .delivered = 7};
+        .name = "main",
+        .state = "ready",
+        .sessions = 2,
+        .delivered = 7,
+        .rate_per_s = 3.5,
+        .slowed = true,
+        .throttled = 4,
+    };
     out[1] = (struct producer_relay_stats){.name = "spare",
                                            .state = "backing_off",
                                            .last_error = "no \"route\"",
@@ -265,11 +272,14 @@ static void stats_show_relays_and_limits(void **state)
     (void)desk_ask(&d, "{\"op\":\"stats\"}");
     const char *reply = desk_replies(&d);
     assert_non_null(strstr(
-        reply, "\"relays\":[{\"name\":\"main\",\"state\":\"ready\","
-               "\"sessions\":2,\"waiting\":0,\"delivered\":7,\"deferred\":0,"
-               "\"rejected\":0,\"unknown\":0},{\"name\":\"spare\","
-               "\"state\":\"backing_off\",\"retry_in_ms\":900,"
-               "\"last_error\":\"no \\\"route\\\"\",\"sessions\":0,"));
+        reply,
+        "\"relays\":[{\"name\":\"main\",\"state\":\"ready\","
+        "\"rate\":3.5,\"slowed\":true,\"sessions\":2,\"waiting\":0,"
+        "\"delivered\":7,\"deferred\":0,"
+        "\"rejected\":0,\"unknown\":0,\"throttled\":4},{\"name\":\"spare\","
+        "\"state\":\"backing_off\",\"retry_in_ms\":900,"
+        "\"last_error\":\"no \\\"route\\\"\",\"slowed\":false,"
+        "\"sessions\":0,"));
     assert_non_null(strstr(reply, "\"max_jobs\":10,\"max_bytes\":1000}"));
     desk_close(&d);
 }
