@@ -318,10 +318,15 @@ static enum err_code wait_for_addresses(struct smtp_connect *c)
         end_wait(c);
         return ERR_SYSTEM;
     }
-    /* Whatever came meanwhile is told from the loop, as it has to be. */
-    if (take_addresses(c, &c->wait) != ERR_AGAIN)
-        wake_raise(&c->wake);
+    enum err_code code = take_addresses(c, &c->wait);
     c->lookup.code = ERR_NONE;
+    if (code == ERR_NONE) {
+        end_wait(c);
+        return try_address(c);
+    }
+    /* A failure is told from the loop, as it has to be. */
+    if (code != ERR_AGAIN)
+        wake_raise(&c->wake);
     return ERR_NONE;
 }
 
