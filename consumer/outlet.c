@@ -6,8 +6,8 @@
 /* A probe without a job for so long has shown enough. */
 #define TRIAL_MS 1000
 
-/* Jobs that wait for a session longer than that must ask for tokens again. */
-#define TOKEN_KEEP_MS 250
+/* Who waits for one that connects so long takes another's room, too. */
+#define CONNECT_PATIENCE_MS 100
 
 /* Longest wait for a session that has carried nothing. */
 #define FRESH_WAIT_MS 10000
@@ -178,15 +178,38 @@ static struct sender *roomy_one(const struct outlet *o)
     return NULL;
 }
 
+/* Whether it takes the room of a session at work: else it waits for its own. */
+static bool takes_room(const struct outlet *o, const struct errand *e,
+                       int64_t now_ms)
+{
+    return !wants_fresh(e) && !may_open(o, now_ms) &&
+           (o->waiting_count > o->counts[OUTLET_CONNECTING] ||
+            now_ms - e->since_ms >= CONNECT_PATIENCE_MS);
+}
+
 static struct sender *session_for(const struct outlet *o,
                                   const struct errand *e, bool ready,
                                   int64_t now_ms)
 {
-    bool fresh = wants_fresh(e);
-    struct sender *x = idle_one(o, ready, fresh);
-    if (x == NULL && ready && !fresh && !may_open(o, now_ms))
+    struct sender *x = idle_one(o, ready, wants_fresh(e));
+    if (x == NULL && ready && takes_room(o, e, now_ms))
         x = roomy_one(o);
     return x;
+}
+
+/*
+ * A token is for now: those of jobs that waited for a session go back, where no
+ * more than the burst is kept.
+ */
+static void renew_tokens(struct outlet *o, int64_t now_ms)
+{
+    struct errand *e;
+    TAILQ_FOREACH (e, &o->waiting, next)
+        if (e->token_ms < now_ms)
+            errand_return_token(e, now_ms);
+    TAILQ_FOREACH (e, &o->waiting, next)
+        if (!errand_take_token(e, now_ms))
+            return;
 }
 
 /* False: there are sessions, but no token for the next job. */
@@ -238,6 +261,7 @@ static void serve(struct outlet *o, int64_t now_ms)
         give_back_all(o);
         return;
     }
+    renew_tokens(o, now_ms);
     bool has_tokens = hand_out(o, ready, now_ms);
     if (!ready) {
         give_back_all(o);
@@ -414,36 +438,18 @@ static int64_t tick_shut(struct outlet *o, int64_t now_ms)
     return mode == RELAY_TRIAL ? end_trial(o, now_ms) : until_ms;
 }
 
-/*
- * A token is for now: those of jobs that have waited for a session go back,
- * where no more than the burst is kept.
- */
-static void renew_tokens(struct outlet *o, int64_t now_ms)
-{
-    struct errand *e;
-    bool old = false;
-    TAILQ_FOREACH (e, &o->waiting, next)
-        old = old || (e->has_token && now_ms - e->token_ms >= TOKEN_KEEP_MS);
-    if (old)
-        TAILQ_FOREACH (e, &o->waiting, next)
-            errand_return_token(e, now_ms);
-    TAILQ_FOREACH (e, &o->waiting, next)
-        if (!errand_take_token(e, now_ms))
-            return;
-}
-
+/* Ends what waits for too long; returns when that is, or patience ends. */
 static int64_t end_waiting(struct outlet *o, int64_t now_ms)
 {
     int64_t next_ms = INT64_MAX;
     struct errand *next;
     for (struct errand *e = TAILQ_FIRST(&o->waiting); e != NULL; e = next) {
         next = TAILQ_NEXT(e, next);
-        if (!wants_fresh(e))
-            continue;
-        if (e->since_ms + FRESH_WAIT_MS <= now_ms)
+        int64_t wait_ms = wants_fresh(e) ? FRESH_WAIT_MS : CONNECT_PATIENCE_MS;
+        if (e->since_ms + wait_ms > now_ms)
+            next_ms = earlier(next_ms, e->since_ms + wait_ms);
+        else if (wants_fresh(e))
             give_back(o, e);
-        else
-            next_ms = earlier(next_ms, e->since_ms + FRESH_WAIT_MS);
     }
     return next_ms;
 }
@@ -458,7 +464,6 @@ int64_t outlet_tick(struct outlet *o, int64_t now_ms)
     next_ms = earlier(next_ms, end_tired(o, now_ms));
     if (o->waiting_count > 0) {
         next_ms = earlier(next_ms, end_waiting(o, now_ms));
-        renew_tokens(o, now_ms);
         serve(o, now_ms);
     }
     int64_t token_ms =
