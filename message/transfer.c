@@ -8,8 +8,7 @@
 
 #define LINE_MAX_7BIT 998
 
-/* 57 bytes give 76 characters. */
-#define BASE64_BYTES 57
+/* What TRANSFER_BASE64_BYTES give. */
 #define BASE64_CHARS 76
 
 #define EACH_01 0x0101010101010101ULL
@@ -71,6 +70,7 @@ static void look_at(struct look *l, size_t at)
         break;
     default:
         l->facts->unsafe++;
+        l->facts->high += chars_is_high(s[at]);
     }
 }
 
@@ -83,7 +83,9 @@ void transfer_look(struct str text, struct transfer_facts *facts)
         uint64_t word;
         memcpy(&word, text.data + at, sizeof(word));
         uint64_t controls = control_bytes(le64toh(word));
-        facts->unsafe += count_high_bytes(word);
+        size_t high = count_high_bytes(word);
+        facts->unsafe += high;
+        facts->high += high;
         while (controls != 0) {
             look_at(&l, at + (size_t)__builtin_ctzll(controls) / 8);
             controls &= controls - 1;
@@ -103,6 +105,15 @@ static size_t count(struct str s, char c)
     return found;
 }
 
+enum transfer transfer_shorter(size_t len, size_t escaped)
+{
+    size_t printable = len + 2 * escaped;
+    /* Each full line of 75 costs "=" CRLF more. */
+    printable += printable / 75 * 3;
+    return printable <= transfer_base64_len(len) ? TRANSFER_QUOTED_PRINTABLE
+                                                 : TRANSFER_BASE64;
+}
+
 enum transfer transfer_choose(struct str text,
                               const struct transfer_facts *facts,
                               struct str forbidden)
@@ -111,14 +122,10 @@ enum transfer transfer_choose(struct str text,
         (forbidden.len == 0 || !str_contains(text, forbidden)))
         return TRANSFER_7BIT;
     size_t crlf_len = text.len + facts->bare_breaks;
-    size_t base64 = transfer_base64_len(crlf_len);
-    size_t printable = crlf_len + 2 * facts->unsafe;
-    if (printable > base64)
+    /* Counting the "=" can be spared where base64 is shorter without them. */
+    if (transfer_shorter(crlf_len, facts->unsafe) == TRANSFER_BASE64)
         return TRANSFER_BASE64;
-    printable += 2 * count(text, '=');
-    /* Each full line of 75 costs "=" CRLF more. */
-    printable += printable / 75 * 3;
-    return printable <= base64 ? TRANSFER_QUOTED_PRINTABLE : TRANSFER_BASE64;
+    return transfer_shorter(crlf_len, facts->unsafe + count(text, '='));
 }
 
 struct str transfer_name(enum transfer transfer)
@@ -183,15 +190,7 @@ static void write_crlf(struct buf *out, struct str text,
                                         : copy_mixed(room, text);
 }
 
-#define QP_LINE 76
-
-struct qp {
-    struct buf *out;
-    char line[QP_LINE + 2];
-    size_t len;
-};
-
-static void qp_end_line(struct qp *w, struct str end)
+static void qp_end_line(struct transfer_qp *w, struct str end)
 {
     w->len = put(w->line, w->len, end);
     buf_add(w->out, w->line, w->len);
@@ -199,12 +198,14 @@ static void qp_end_line(struct qp *w, struct str end)
 }
 
 /* One byte, after a soft line break where no room for it and "=" is left. */
-static void qp_add(struct qp *w, char c, bool literal)
+static void qp_add(struct transfer_qp *w, char c, bool literal)
 {
     static const char hex[] = "0123456789ABCDEF";
     unsigned char byte = (unsigned char)c;
-    if (w->len + (literal ? 1 : 3) > QP_LINE - 1)
+    if (w->len + (literal ? 1 : 3) > TRANSFER_QP_LINE - 1) {
         qp_end_line(w, STR("=\r\n"));
+        literal = literal && c != '-';
+    }
     if (literal) {
         w->line[w->len++] = c;
         return;
@@ -219,22 +220,39 @@ static bool is_line_end(struct str text, size_t at)
     return at >= text.len || text.data[at] == '\n' || text.data[at] == '\r';
 }
 
-static void write_qp(struct buf *out, struct str text)
+void transfer_qp_begin(struct transfer_qp *w, struct buf *out)
 {
-    struct qp w = {.out = out};
-    for (size_t i = 0; i < text.len && buf_ok(out); i++) {
-        char c = text.data[i];
+    w->out = out;
+    w->len = 0;
+}
+
+void transfer_qp_add(struct transfer_qp *w, struct str piece)
+{
+    for (size_t i = 0; i < piece.len && buf_ok(w->out); i++) {
+        char c = piece.data[i];
         if (c == '\r' || c == '\n') {
-            qp_end_line(&w, STR("\r\n"));
-            if (c == '\r' && i + 1 < text.len && text.data[i + 1] == '\n')
+            qp_end_line(w, STR("\r\n"));
+            if (c == '\r' && i + 1 < piece.len && piece.data[i + 1] == '\n')
                 i++;
         } else if (c == ' ' || c == '\t') {
-            qp_add(&w, c, !is_line_end(text, i + 1));
+            qp_add(w, c, !is_line_end(piece, i + 1));
         } else {
-            qp_add(&w, c, c > ' ' && c < 0x7f && c != '=');
+            qp_add(w, c, c > ' ' && c < 0x7f && c != '=');
         }
     }
-    qp_end_line(&w, STR(""));
+}
+
+void transfer_qp_end(struct transfer_qp *w)
+{
+    qp_end_line(w, STR(""));
+}
+
+static void write_qp(struct buf *out, struct str text)
+{
+    struct transfer_qp w;
+    transfer_qp_begin(&w, out);
+    transfer_qp_add(&w, text);
+    transfer_qp_end(&w);
 }
 
 void transfer_text(struct buf *out, struct str text,
@@ -294,11 +312,11 @@ void transfer_base64(struct buf *out, struct str bytes)
     if (room == NULL)
         return;
     size_t len = 0;
-    while (bytes.len > BASE64_BYTES) {
-        len +=
-            transfer_base64_raw(room + len, str_of(bytes.data, BASE64_BYTES));
+    while (bytes.len > TRANSFER_BASE64_BYTES) {
+        len += transfer_base64_raw(room + len,
+                                   str_of(bytes.data, TRANSFER_BASE64_BYTES));
         len = put(room, len, STR("\r\n"));
-        bytes = str_after(bytes, BASE64_BYTES);
+        bytes = str_after(bytes, TRANSFER_BASE64_BYTES);
     }
     out->len += len + transfer_base64_raw(room + len, bytes);
 }

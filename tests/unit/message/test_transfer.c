@@ -59,6 +59,7 @@ static struct transfer_facts look_simply(struct str s)
         bool pair = c == '\r' && i + 1 < s.len && s.data[i + 1] == '\n';
         if (c != '\r' && c != '\n') {
             f.unsafe += (c < ' ' && c != '\t') || c == 0x7f;
+            f.high += (unsigned char)c > 0x7f;
             line++;
             continue;
         }
@@ -130,6 +131,10 @@ static const struct {
     /* A line of 76 is split, as its last byte may be a soft break's "=". */
     {"caf\xc3\xa9 " X70 "\n", TRANSFER_QUOTED_PRINTABLE,
      "caf=C3=A9 " X10 X10 X10 X10 X10 X10 "xxxxx=\r\nxxxxx\r\n"},
+    /* No line begins with what could be a boundary and was none. */
+    {"caf\xc3\xa9 " X10 X10 X10 X10 X10 X10 "xxxxx--b\n--b\n",
+     TRANSFER_QUOTED_PRINTABLE,
+     "caf=C3=A9 " X10 X10 X10 X10 X10 X10 "xxxxx=\r\n=2D-b\r\n--b\r\n"},
     {"\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", TRANSFER_BASE64, "5pel5pys6Kqe"},
     {"\xe6\x97\xa5\n\xe6\x9c\r\xe8", TRANSFER_BASE64, "5pelDQrmnA0K6A=="},
 };
@@ -185,6 +190,31 @@ static void counts_equal_signs(void **state)
     transfer_look(text, &facts);
     assert_int_equal(transfer_choose(text, &facts, (struct str){NULL, 0}),
                      TRANSFER_BASE64);
+}
+
+static void quoted_printable_is_the_same_in_pieces(void **state)
+{
+    (void)state;
+    struct str text = STR("caf\xc3\xa9 =" X70 X70 "\r\n-a\tlast\r\n\r\nline");
+    for (size_t cut = 0; cut <= text.len; cut++) {
+        struct transfer_facts facts;
+        struct transfer_qp w;
+        struct buf out;
+        struct buf wanted;
+        if (cut > 0 && strchr(" \t\r", text.data[cut - 1]) != NULL)
+            continue;
+        buf_init(&out, 1 << 12);
+        buf_init(&wanted, 1 << 12);
+        transfer_look(text, &facts);
+        transfer_text(&wanted, text, &facts, TRANSFER_QUOTED_PRINTABLE);
+        transfer_qp_begin(&w, &out);
+        transfer_qp_add(&w, str_of(text.data, cut));
+        transfer_qp_add(&w, str_after(text, cut));
+        transfer_qp_end(&w);
+        assert_true(str_equal(buf_str(&out), buf_str(&wanted)));
+        buf_fini(&out);
+        buf_fini(&wanted);
+    }
 }
 
 static void base64_is_what_others_write_in_lines_of_76(void **state)
@@ -258,6 +288,7 @@ int main(void)
         cmocka_unit_test(encodes_a_text_with_the_boundary_in_it),
         cmocka_unit_test(encodes_from_lines_of_999_on),
         cmocka_unit_test(counts_equal_signs),
+        cmocka_unit_test(quoted_printable_is_the_same_in_pieces),
         cmocka_unit_test(base64_is_what_others_write_in_lines_of_76),
         cmocka_unit_test(stops_at_the_cap),
         cmocka_unit_test(names_its_encodings),
