@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "integration"))
-from harness import Sink  # noqa: E402
+from harness import Sink, wait_until  # noqa: E402,F401
 
 SPOOLS = ("sqlite", "nosync", "memory")
 LOGIN = "bench:secret"
@@ -62,6 +62,13 @@ def easy(bin_directory, port, ca, *load):
             (word.split("=") for word in done.stdout.split())}
 
 
+def literal(value):
+    """As libconfig writes it; what is a number in a text is a number."""
+    text = str(value)
+    return text if re.fullmatch(r"\d+|true|false", text) else \
+        json.dumps(text)
+
+
 class Bench:
     """A directory, a port for the relay, and programs that are ended."""
 
@@ -100,11 +107,10 @@ class Bench:
             "password_file": f"{self.dir}/password",
             "connections": self.options.connections,
             "backoff_longest": "1s", **more}
-        if self.options.unconfirmed != 1:
-            settings.setdefault("unconfirmed", self.options.unconfirmed)
+        settings.update(word.split("=", 1) for word in self.options.set)
         if self.ca.exists():
             settings["ca_file"] = str(self.ca)
-        return "{ " + " ".join(f"{key} = {json.dumps(value)};"
+        return "{ " + " ".join(f"{key} = {literal(value)};"
                                for key, value in settings.items()) + " }"
 
     def relays(self):
@@ -209,7 +215,8 @@ def add_options(parser):
     parser.add_argument("bin")
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--unconfirmed", type=int, default=1)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE",
+                        help="further settings of the relays")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--door", choices=("tcp", "unix"), default="tcp")
     parser.add_argument("--log-level", default="info")
