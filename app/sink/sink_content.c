@@ -137,10 +137,20 @@ static void take(struct sink_session *s)
     sink_log_message(&sink->log, &arrival);
 }
 
+static void end_transaction(struct sink_session *s)
+{
+    sink_envelope_clear(&s->envelope);
+    s->chunked = s->chunk_failed = false;
+}
+
 static void refuse(struct sink_session *s, unsigned code, const char *enhanced,
                    const char *text)
 {
     sink_content_drop(s);
+    if (s->sink->options->keep_transaction)
+        s->chunked = s->chunk_failed = false;
+    else
+        end_transaction(s);
     sink_counts_add(&s->sink->counts, SINK_COUNT_MESSAGES_REFUSED, 1);
     sink_reply(s, code, enhanced, text);
 }
@@ -165,8 +175,7 @@ void sink_content_finish(struct sink_session *s)
         (void)snprintf(
             text, sizeof(text), "Ok: message %llu",
             (unsigned long long)s->sink->counts.values[SINK_COUNT_MESSAGES]);
+        end_transaction(s);
         sink_reply(s, 250, "2.0.0", text);
     }
-    sink_envelope_clear(&s->envelope);
-    s->chunked = s->chunk_failed = false;
 }

@@ -276,7 +276,9 @@ void sink_handlers_chunk_end(struct sink_session *s)
     s->mode = SINK_MODE_COMMAND;
     if (s->chunk_refusal != NULL) {
         fail_chunk(s);
-        if (s->chunk_last)
+        if (s->chunk_last && s->sink->options->keep_transaction)
+            s->chunked = s->chunk_failed = false;
+        else if (s->chunk_last)
             reset_transaction(s);
         sink_reply_refusal(s, s->chunk_refusal);
         return;

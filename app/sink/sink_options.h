@@ -60,6 +60,7 @@ struct sink_options {
     bool require_auth;
     bool require_tls;
     bool auth_needs_tls;
+    bool keep_transaction; /* what was refused has to be RSET */
 
     const char *cert_file; /* NULL: a throw-away certificate */
     const char *key_file;
@@ -80,6 +81,7 @@ struct sink_options {
     int64_t max_errors;   /* per connection; 0: no limit */
     int64_t idle_ms;      /* 0: never closed for being idle */
     int64_t latency_ms;   /* each way */
+    int64_t every_ms;     /* between summaries; 0: at the end only */
     int64_t remember;     /* pairs of Message-ID and recipient */
 
     int64_t seed;

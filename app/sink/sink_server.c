@@ -44,6 +44,26 @@ static void on_signal(struct sink_source *source, uint32_t events)
     }
 }
 
+static void on_every(void *owner)
+{
+    struct sink_server *s = owner;
+    int64_t step_ns = s->sink.options->every_ms * NS_PER_MS;
+    summarize(s);
+    /* From when it was due, not from now: they do not drift. */
+    do
+        s->next_ns += step_ns;
+    while (s->next_ns <= s->loop.now_ns);
+    sink_loop_at(&s->loop, &s->every, s->next_ns);
+}
+
+static void start_every(struct sink_server *s)
+{
+    sink_timer_init(&s->every, on_every, s);
+    s->next_ns = s->started_ns + s->sink.options->every_ms * NS_PER_MS;
+    if (s->sink.options->every_ms > 0)
+        sink_loop_at(&s->loop, &s->every, s->next_ns);
+}
+
 /* No descriptor is left: take the connection to close it, or epoll spins. */
 static void turn_away(struct sink_server *s, int listener)
 {
@@ -220,7 +240,9 @@ void sink_server_announce(const struct sink_server *s, FILE *out)
 
 void sink_server_run(struct sink_server *s)
 {
+    start_every(s);
     sink_loop_run(&s->loop);
+    sink_loop_cancel(&s->loop, &s->every);
     /* First the ends of all connections, so that they are counted. */
     sink_io_fini(&s->io);
     sink_log_flush(&s->sink.log);

@@ -28,6 +28,8 @@ struct sink_server {
     int signal_fd;
     int spare_fd; /* given up for a moment when descriptors run out */
     int64_t started_ns;
+    struct sink_timer every; /* of the summaries */
+    int64_t next_ns;
     struct sink sink;
     struct sink_loop loop;
     struct sink_tls tls;

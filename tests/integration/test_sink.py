@@ -476,6 +476,13 @@ class Keeping(unittest.TestCase):
                 self.assertEqual(summary["event"], "summary")
                 self.assertGreater(summary["cpu_us"], 0)
 
+    def test_summary_in_steps_of_time(self):
+        with Sink("--smtp", "0", "--every", "50ms") as sink:
+            found = [json.loads(sink.wait_line(lambda line: line[0] == "{"))
+                     for _ in range(4)]
+        for i, summary in enumerate(found):
+            self.assertGreaterEqual(summary["uptime_ms"], 50 * (i + 1))
+
 
 class Limits(unittest.TestCase):
     def test_connections(self):
