@@ -40,22 +40,19 @@ struct smtp_address_list {
     char texts[SMTP_ADDRESSES_MAX][SMTP_ADDRESS_TEXT_MAX];
 };
 
-/*
- * Blocking, as long as it likes, on a thread of its own; must use nothing that
- * may be gone by then. ERR_NOT_FOUND when there is no such name; ERR_NONE with
- * an empty list counts as that.
- */
-typedef enum err_code (*smtp_resolve_fn)(void *ctx, const char *host,
-                                         struct smtp_address_list *out,
-                                         struct err *err);
-
 struct smtp_addresses_options {
-    const char *relay;       /* its name, for on_stale; copied */
-    const char *host;        /* copied */
-    smtp_resolve_fn resolve; /* NULL: getaddrinfo(3) */
-    void *ctx;               /* of resolve */
-    int64_t keep_ms;         /* 0: SMTP_ADDRESSES_KEEP_MS */
-    int64_t keep_error_ms;   /* 0: SMTP_ADDRESSES_KEEP_ERROR_MS */
+    const char *relay; /* its name, for on_stale; copied */
+    const char *host;  /* copied */
+    /*
+     * Blocking, as long as it likes, on a thread of its own; must use nothing
+     * that may be gone by then. ERR_NOT_FOUND when there is no such name;
+     * ERR_NONE with an empty list counts as that. NULL: getaddrinfo(3).
+     */
+    enum err_code (*resolve)(void *ctx, const char *host,
+                             struct smtp_address_list *out, struct err *err);
+    void *ctx;             /* of resolve */
+    int64_t keep_ms;       /* 0: SMTP_ADDRESSES_KEEP_MS */
+    int64_t keep_error_ms; /* 0: SMTP_ADDRESSES_KEEP_ERROR_MS */
     /*
      * A lookup failed, and what was found before stays in use. On the lookup's
      * thread, without a lock, perhaps after smtp_addresses_destroy(): must use
