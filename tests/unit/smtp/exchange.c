@@ -15,18 +15,11 @@
 
 #include "core/mem.h"
 #include "core/net.h"
+#include "tests/unit/smtp/exchange_relay.h"
 
 #define WAIT_MS     10000
 #define QUIET_TURNS 6
 #define INPUT_MAX   (64U << 20)
-
-/* What the relay holds of a transaction. */
-struct envelope {
-    bool open;
-    bool any_mail; /* MAIL was said, well or not */
-    size_t mail;
-    size_t accepted;
-};
 
 struct exchange {
     const struct exchange_options *options;
@@ -49,18 +42,7 @@ struct exchange {
     int fd;
     struct event *accepting;
     struct event *readable;
-    struct buf in;
-    struct buf out;
-    struct buf message;
-    struct envelope envelope;
-    size_t next_mail; /* the number of the next MAIL */
-    size_t commands;  /* in what was read at once */
-    uint64_t chunk_left;
-    bool in_data;
-    bool in_chunk;
-    bool greeted;
-    bool extra_said;
-    bool close_when_written;
+    struct exchange_relay state;
 };
 
 /* ---- the connection ---- */
@@ -122,6 +104,9 @@ CURLcode __wrap_curl_easy_send(CURL *easy, const void *data, size_t len,
 
 CURLcode __wrap_curl_easy_recv(CURL *easy, void *data, size_t len, size_t *n)
 {
+    size_t piece = current->options->hear_piece;
+    if (piece > 0 && len > piece)
+        len = piece;
     CURLcode rc = __real_curl_easy_recv(easy, data, len, n);
     if (rc == CURLE_OK)
         current->activity++;
@@ -153,224 +138,30 @@ static void send_out(struct exchange *x)
 {
     const struct exchange_options *o = x->options;
     struct exchange_result *r = x->result;
-    size_t len = x->out.len;
+    size_t len = x->state.out.len;
     if (x->is_dialogue && o->no_reply)
         len = 0;
     else if (x->is_dialogue && o->reply_max > 0 &&
              len > o->reply_max - r->replied)
         len = (size_t)(o->reply_max - r->replied);
     if (len > 0) {
-        assert_int_equal(send(x->fd, x->out.data, len, MSG_NOSIGNAL), len);
+        assert_int_equal(send(x->fd, x->state.out.data, len, MSG_NOSIGNAL),
+                         len);
         x->activity++;
     }
     if (x->is_dialogue)
         r->replied += len;
-    buf_consume(&x->out, len);
+    buf_consume(&x->state.out, len);
     while (r->answers_heard < r->answer_count &&
            r->answers[r->answers_heard].end <= r->replied)
         r->answers_heard++;
 }
 
-static const struct exchange_rule *rule_of(const struct exchange *x,
-                                           size_t mail, enum smtp_stage stage,
-                                           size_t recipient)
-{
-    for (size_t i = 0; i < EXCHANGE_RULES; i++) {
-        const struct exchange_rule *rule = &x->options->rules[i];
-        if (rule->reply == NULL)
-            return NULL;
-        if (rule->mail == mail && rule->stage == stage &&
-            (stage != SMTP_STAGE_RCPT || rule->recipient == recipient))
-            return rule;
-    }
-    return NULL;
-}
-
-/* Returns whether it is a yes. */
-static bool answer(struct exchange *x, size_t mail, enum smtp_stage stage,
-                   size_t recipient, const char *usual)
-{
-    struct exchange_result *r = x->result;
-    const struct exchange_rule *rule = rule_of(x, mail, stage, recipient);
-    const char *reply = rule == NULL ? usual : rule->reply;
-    buf_add_text(&x->out, reply);
-    if (rule != NULL && rule->close)
-        x->close_when_written = true;
-    if (r->answer_count < 512)
-        r->answers[r->answer_count++] = (struct exchange_answer){
-            .mail = mail, .stage = stage, .end = r->replied + x->out.len};
-    if (x->options->extra != NULL && !x->extra_said &&
-        r->answer_count == x->options->extra_behind) {
-        buf_add_text(&x->out, x->options->extra);
-        x->extra_said = true;
-    }
-    if (x->options->each_alone)
-        send_out(x);
-    return reply[0] == '2' || reply[0] == '3';
-}
-
-static size_t number_in(struct str line, const char *before)
-{
-    const char *at = memmem(line.data, line.len, before, strlen(before));
-    unsigned long long number = 0;
-    assert_non_null(at);
-    struct str rest =
-        str_after(line, (size_t)(at - line.data) + strlen(before));
-    size_t digits = 0;
-    while (digits < rest.len && ascii_is_digit(rest.data[digits]))
-        digits++;
-    assert_true(str_to_u64(str_of(rest.data, digits), 1U << 30, &number));
-    return (size_t)number;
-}
-
-static void on_mail(struct exchange *x, struct str line)
-{
-    /* nobody's transaction may be open when another's begins */
-    assert_false(x->envelope.open);
-    assert_int_equal(number_in(line, "<s"), x->next_mail);
-    x->envelope = (struct envelope){.any_mail = true, .mail = x->next_mail++};
-    x->envelope.open =
-        answer(x, x->envelope.mail, SMTP_STAGE_MAIL, 0, "250 ok\r\n");
-}
-
-static void on_rcpt(struct exchange *x, struct str line)
-{
-    struct envelope *e = &x->envelope;
-    assert_int_equal(number_in(line, "m"), e->mail);
-    if (answer(x, e->mail, SMTP_STAGE_RCPT, number_in(line, "<r"),
-               e->open ? "250 ok\r\n" : "503 no MAIL\r\n"))
-        e->accepted++;
-}
-
-static void on_data(struct exchange *x)
-{
-    struct envelope *e = &x->envelope;
-    x->in_data =
-        answer(x, e->mail, SMTP_STAGE_DATA, 0,
-               e->open && e->accepted > 0 ? "354 go\r\n" : "554 nobody\r\n");
-}
-
-static void on_rset(struct exchange *x)
-{
-    if (answer(x, x->next_mail, SMTP_STAGE_RSET, 0, "250 ok\r\n"))
-        x->envelope.open = false;
-}
-
-static void on_command(struct exchange *x, struct str line)
-{
-    x->commands++;
-    if (!x->options->pipelining)
-        assert_int_equal(x->commands, 1);
-    if (str_starts(line, STR("MAIL FROM:")))
-        on_mail(x, line);
-    else if (str_starts(line, STR("RCPT TO:")))
-        on_rcpt(x, line);
-    else if (str_equal(line, STR("DATA")))
-        on_data(x);
-    else if (str_starts(line, STR("BDAT "))) {
-        x->chunk_left = number_in(line, "BDAT ");
-        x->in_chunk = true;
-    } else if (str_equal(line, STR("RSET")))
-        on_rset(x);
-    else if (str_equal(line, STR("QUIT"))) {
-        buf_add_text(&x->out, "221 bye\r\n");
-        x->close_when_written = true;
-    } else
-        fail_msg("no such command: %.*s", STR_ARG(line));
-}
-
-static void check_message(struct exchange *x)
-{
-    struct buf want;
-    size_t mail = x->envelope.mail;
-    assert_true(mail < EXCHANGE_MAILS);
-    if (x->options->body == NULL) {
-        buf_init(&want, 4096);
-        exchange_body(&want, mail);
-        assert_true(str_equal(buf_str(&want), buf_str(&x->message)));
-        buf_fini(&want);
-    }
-    assert_false(x->result->taken[mail]);
-    x->result->taken[mail] = true;
-    buf_add_str(&x->result->took, buf_str(&x->message));
-}
-
-static void on_message(struct exchange *x)
-{
-    struct envelope *e = &x->envelope;
-    bool is_one = e->open && e->accepted > 0;
-    bool yes = answer(x, e->mail, SMTP_STAGE_FINAL, 0,
-                      is_one ? "250 taken\r\n" : "554 nobody\r\n");
-    if (is_one && yes)
-        check_message(x);
-    /* One that keeps the transaction of a chunk that failed: RFC 3030. */
-    if (x->in_data || yes)
-        e->open = false;
-    x->in_data = false;
-    x->in_chunk = false;
-    buf_truncate(&x->message, 0);
-}
-
-static void on_line_of_data(struct exchange *x, struct str line)
-{
-    if (str_equal(line, STR("."))) {
-        on_message(x);
-        return;
-    }
-    if (line.len > 0 && line.data[0] == '.')
-        line = str_after(line, 1);
-    buf_add_str(&x->message, line);
-    buf_add_text(&x->message, "\r\n");
-}
-
-static bool take_line(struct exchange *x, size_t *used)
-{
-    struct str rest = str_after(buf_str(&x->in), *used);
-    const char *end =
-        rest.len < 2 ? NULL : memmem(rest.data, rest.len, "\r\n", 2);
-    if (end == NULL)
-        return false;
-    struct str line = str_of(rest.data, (size_t)(end - rest.data));
-    *used += line.len + 2;
-    if (!x->greeted) {
-        assert_true(str_starts(line, STR("EHLO ")));
-        buf_add_format(&x->out, "250-relay\r\n%s%s%s250 HELP\r\n",
-                       x->options->no_8bit ? "" : "250-8BITMIME\r\n",
-                       x->options->pipelining ? "250-PIPELINING\r\n" : "",
-                       x->options->chunking ? "250-CHUNKING\r\n" : "");
-        x->greeted = true;
-    } else if (x->in_data) {
-        on_line_of_data(x, line);
-    } else {
-        on_command(x, line);
-    }
-    return true;
-}
-
-static bool take_chunk(struct exchange *x, size_t *used)
-{
-    struct str rest = str_after(buf_str(&x->in), *used);
-    size_t n = rest.len < x->chunk_left ? rest.len : (size_t)x->chunk_left;
-    if (n > 0)
-        buf_add(&x->message, rest.data, n);
-    *used += n;
-    x->chunk_left -= n;
-    if (x->chunk_left > 0)
-        return false;
-    on_message(x);
-    return true;
-}
-
 static void work(struct exchange *x)
 {
-    size_t used = 0;
-    x->commands = 0;
-    while (!x->close_when_written &&
-           (x->in_chunk ? take_chunk(x, &used) : take_line(x, &used)))
-        continue;
-    buf_consume(&x->in, used);
+    exchange_relay_work(&x->state);
     send_out(x);
-    if (x->close_when_written && x->out.len == 0)
+    if (x->state.closes && x->state.out.len == 0)
         hang_up(x, false);
 }
 
@@ -378,7 +169,7 @@ static void on_input(evutil_socket_t fd, short what, void *ctx)
 {
     struct exchange *x = ctx;
     (void)what;
-    char *room = buf_reserve(&x->in, 65536);
+    char *room = buf_reserve(&x->state.in, 65536);
     assert_non_null(room);
     ssize_t n = recv(fd, room, 65536, 0);
     if (n <= 0) {
@@ -386,7 +177,7 @@ static void on_input(evutil_socket_t fd, short what, void *ctx)
         return;
     }
     x->activity++;
-    x->in.len += (size_t)n;
+    x->state.in.len += (size_t)n;
     work(x);
 }
 
@@ -399,7 +190,6 @@ static void on_connection(evutil_socket_t fd, short what, void *ctx)
     net_set_nodelay(x->fd);
     x->readable = event_new(x->base, x->fd, EV_READ | EV_PERSIST, on_input, x);
     assert_int_equal(event_add(x->readable, NULL), 0);
-    buf_add_text(&x->out, "220 relay\r\n");
     send_out(x);
 }
 
@@ -617,9 +407,7 @@ static void clean_up(struct exchange *x, struct event *pulse)
     event_base_free(x->base);
     for (size_t k = 0; k < x->options->mails; k++)
         body_unref(x->bodies[k]);
-    buf_fini(&x->in);
-    buf_fini(&x->out);
-    buf_fini(&x->message);
+    exchange_relay_fini(&x->state);
     mem_free(x);
 }
 
@@ -635,9 +423,7 @@ void exchange_play(const struct exchange_options *options,
     x->options = options;
     x->result = result;
     x->fd = -1;
-    buf_init(&x->in, INPUT_MAX);
-    buf_init(&x->out, INPUT_MAX);
-    buf_init(&x->message, INPUT_MAX);
+    exchange_relay_init(&x->state, options, result);
     x->base = event_base_new();
     assert_non_null(x->base);
     struct event *pulse = event_new(x->base, -1, EV_PERSIST, on_pulse, NULL);

@@ -43,7 +43,6 @@ enum exchange_end {
 struct exchange_options {
     bool pipelining; /* offered */
     bool chunking;
-    bool no_8bit; /* 8BITMIME is not offered */
     unsigned unconfirmed;
     size_t mails;
     size_t recipients;
@@ -54,12 +53,9 @@ struct exchange_options {
     bool no_accept;      /* accept_max is 0 */
     bool no_reply;       /* reply_max is 0 */
     size_t piece;        /* bytes that one write takes at most; 0: all */
-    bool each_alone;     /* the relay sends each reply by itself */
+    size_t hear_piece;   /* bytes that one read gives at most; 0: all */
     enum exchange_end end;
     int64_t timeout_ms; /* of each stage; 0: 10 s */
-    /* said by the relay right behind that reply, once; NULL: nothing */
-    const char *extra;
-    size_t extra_behind; /* replies, from 1 */
 };
 
 /* One command as the relay saw it, or a message to its end. */

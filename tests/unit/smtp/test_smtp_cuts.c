@@ -36,6 +36,7 @@ static const struct mode {
 struct exchange_step {
     size_t mail;
     enum smtp_stage stage;
+    size_t recipient;
 };
 
 static size_t list_steps(const struct mode *mode, struct exchange_step *out)
@@ -43,13 +44,13 @@ static size_t list_steps(const struct mode *mode, struct exchange_step *out)
     size_t n = 0;
     for (size_t k = 0; k < MAILS; k++) {
         if (mode->unconfirmed > 1 && k > 0)
-            out[n++] = (struct exchange_step){k, SMTP_STAGE_RSET};
-        out[n++] = (struct exchange_step){k, SMTP_STAGE_MAIL};
+            out[n++] = (struct exchange_step){k, SMTP_STAGE_RSET, 0};
+        out[n++] = (struct exchange_step){k, SMTP_STAGE_MAIL, 0};
         for (size_t i = 0; i < RECIPIENTS; i++)
-            out[n++] = (struct exchange_step){k, SMTP_STAGE_RCPT};
+            out[n++] = (struct exchange_step){k, SMTP_STAGE_RCPT, i};
         if (!mode->chunking)
-            out[n++] = (struct exchange_step){k, SMTP_STAGE_DATA};
-        out[n++] = (struct exchange_step){k, SMTP_STAGE_FINAL};
+            out[n++] = (struct exchange_step){k, SMTP_STAGE_DATA, 0};
+        out[n++] = (struct exchange_step){k, SMTP_STAGE_FINAL, 0};
     }
     return n;
 }
@@ -79,6 +80,15 @@ static size_t count_sent(struct str stream)
     return count;
 }
 
+/* What the end at a step means for its mail. */
+static char letter_at(const struct exchange_step *front)
+{
+    /* A relay may end a session between two mails. */
+    if (front->stage == SMTP_STAGE_RSET)
+        return 'n';
+    return front->stage == SMTP_STAGE_MAIL && front->mail > 0 ? 'n' : 'f';
+}
+
 /* What must come of mail k. */
 static char expected(const struct mode *mode, const struct exchange_result *r,
                      bool abort, size_t k)
@@ -91,12 +101,7 @@ static char expected(const struct mode *mode, const struct exchange_result *r,
         return 'd';
     if (k < count_sent(buf_str(&r->stream)))
         return 'u';
-    if (k > front->mail || abort)
-        return 'n';
-    /* A relay may end a session between two mails. */
-    if (front->stage == SMTP_STAGE_RSET)
-        return 'n';
-    return front->stage == SMTP_STAGE_MAIL && k > 0 ? 'n' : 'f';
+    return k > front->mail || abort ? 'n' : letter_at(front);
 }
 
 static void check(const struct mode *mode,
@@ -145,8 +150,8 @@ static void measure(const struct mode *mode, uint64_t *ours, uint64_t *theirs)
     exchange_result_fini(&r);
 }
 
-static void cut(const struct mode *mode, enum exchange_end end, uint64_t ours,
-                uint64_t theirs)
+static void cut_heard(const struct mode *mode, enum exchange_end end,
+                      uint64_t ours, uint64_t theirs, size_t hear_piece)
 {
     struct exchange_options options = options_of(mode, end);
     struct exchange_result r;
@@ -154,9 +159,16 @@ static void cut(const struct mode *mode, enum exchange_end end, uint64_t ours,
     options.no_accept = ours == 0;
     options.reply_max = theirs;
     options.no_reply = theirs == 0;
+    options.hear_piece = hear_piece;
     exchange_play(&options, &r);
     check(mode, &options, &r);
     exchange_result_fini(&r);
+}
+
+static void cut(const struct mode *mode, enum exchange_end end, uint64_t ours,
+                uint64_t theirs)
+{
+    cut_heard(mode, end, ours, theirs, 0);
 }
 
 static void outcomes_are_exact_wherever_our_stream_is_cut(void **state)
@@ -200,7 +212,54 @@ static void outcomes_are_exact_when_both_are_cut(void **state)
         measure(&modes[m], &ours, &theirs);
         for (uint64_t a = 1; a < ours; a += 17)
             for (uint64_t b = 0; b < theirs; b += 13)
-                cut(&modes[m], EXCHANGE_END_LOST, a, b);
+                cut_heard(&modes[m], EXCHANGE_END_LOST, a, b, 1 + b % 7);
+    }
+}
+
+/*
+ * In place of each reply, and the relay closes behind it. A 421 is an answer
+ * to its mail; what is no answer leaves a message that left in doubt.
+ */
+static void check_end_at(const struct mode *mode,
+                         const struct exchange_step *step, const char *words,
+                         bool is_answer)
+{
+    struct exchange_options options = options_of(mode, EXCHANGE_END_QUIT);
+    struct exchange_result r;
+    options.rules[0] = (struct exchange_rule){step->mail, step->stage,
+                                              step->recipient, words, true};
+    exchange_play(&options, &r);
+    size_t sent = count_sent(buf_str(&r.stream));
+    assert_true(r.results > step->mail);
+    for (size_t k = 0; k < r.results; k++) {
+        char letter = k < sent ? 'u' : 'n';
+        if (k < step->mail)
+            letter = 'd';
+        else if (k == step->mail && (is_answer || k >= sent))
+            letter = letter_at(step);
+        const char want[] = {letter, letter, '\0'};
+        if (strcmp(r.outcomes[k], want) != 0)
+            fail_msg("%s, %.3s to %s of %zu: mail %zu is %s, not %s",
+                     mode->name, words, smtp_stage_name(step->stage),
+                     step->mail, k, r.outcomes[k], want);
+    }
+    assert_int_equal(r.closing.stage, step->stage);
+    assert_false(r.closing.by_us || r.closing.relay_failed);
+    exchange_result_fini(&r);
+}
+
+static void outcomes_are_exact_wherever_the_relay_ends_it(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < MODES; m++) {
+        struct exchange_step steps[64];
+        size_t count = list_steps(&modes[m], steps);
+        for (size_t i = 0; i < count; i++) {
+            check_end_at(&modes[m], &steps[i], "421 4.3.2 bye\r\n", true);
+            check_end_at(&modes[m], &steps[i], "421-a\r\n421 b\r\n", true);
+            check_end_at(&modes[m], &steps[i], "nonsense\r\n", false);
+            check_end_at(&modes[m], &steps[i], "25", false);
+        }
     }
 }
 
@@ -210,6 +269,7 @@ int main(void)
         cmocka_unit_test(outcomes_are_exact_wherever_our_stream_is_cut),
         cmocka_unit_test(outcomes_are_exact_wherever_the_replies_are_cut),
         cmocka_unit_test(outcomes_are_exact_when_both_are_cut),
+        cmocka_unit_test(outcomes_are_exact_wherever_the_relay_ends_it),
     };
     return cmocka_run_group_tests(tests, exchange_global_setup,
                                   exchange_global_teardown);

@@ -284,6 +284,32 @@ static void what_the_relay_cannot_take_is_rejected_unsent(void **state)
     body_unref(empty);
 }
 
+static void a_body_of_8_bits_is_not_sent_to_a_relay_of_7(void **state)
+{
+    (void)state;
+    static const struct relay_step script[] = {
+        HELLO_WITH("250-SIZE\r\n"), {RELAY_TAKE, NULL}, STALL};
+    struct meeting m;
+    meeting_begin(&m, script);
+    struct guest *g = &m.guests[0];
+    char *data = mem_alloc(3);
+    memcpy(data, "\xe4\r\n", 3);
+    struct body *body = body_from_memory(data, 3);
+    guest_enter(g);
+    assert_true(smtp_session_wants_7bit(g->session));
+    guest_send_body(g, body);
+    guest_await_results(g, 1);
+    guest_check(g, "r");
+    assert_string_equal(g->last[0].reply.enhanced, "5.6.3");
+    assert_non_null(strstr(g->last[0].reply.text, "8BITMIME"));
+    guest_send(g, 1);
+    guest_await_results(g, 2);
+    guest_check(g, "d");
+    guest_leave(g);
+    meeting_end(&m);
+    body_unref(body);
+}
+
 static void an_unsafe_recipient_is_rejected_and_the_others_sent_to(void **state)
 {
     (void)state;
@@ -403,6 +429,7 @@ int main(void)
         cmocka_unit_test(a_relay_that_ends_it_during_the_body_is_heard),
         cmocka_unit_test(size_and_8bitmime_are_used_when_offered_and_needed),
         cmocka_unit_test(what_the_relay_cannot_take_is_rejected_unsent),
+        cmocka_unit_test(a_body_of_8_bits_is_not_sent_to_a_relay_of_7),
         cmocka_unit_test(
             an_unsafe_recipient_is_rejected_and_the_others_sent_to),
         cmocka_unit_test(an_unsafe_sender_is_refused_at_once),
