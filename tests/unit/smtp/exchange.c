@@ -19,6 +19,7 @@
 
 #define WAIT_MS     10000
 #define QUIET_TURNS 6
+#define NAME_SIZE   64
 #define INPUT_MAX   (64U << 20)
 
 struct exchange {
@@ -27,7 +28,7 @@ struct exchange {
     struct event_base *base;
     struct smtp_engine *engine;
     struct smtp_relay relay;
-    char names[EXCHANGE_MAILS][EXCHANGE_RECIPIENTS + 1][16];
+    char names[EXCHANGE_MAILS][EXCHANGE_RECIPIENTS + 1][NAME_SIZE];
     const char *recipients[EXCHANGE_MAILS][EXCHANGE_RECIPIENTS];
     struct body *bodies[EXCHANGE_MAILS];
     struct smtp_mail mails[EXCHANGE_MAILS];
@@ -293,11 +294,11 @@ static void make_mails(struct exchange *x)
 {
     for (size_t k = 0; k < x->options->mails; k++) {
         for (size_t i = 0; i < x->options->recipients; i++) {
-            (void)snprintf(x->names[k][i], 16, "r%zum%zu@x", i, k);
+            (void)snprintf(x->names[k][i], NAME_SIZE, "r%zum%zu@x", i, k);
             x->recipients[k][i] = x->names[k][i];
         }
         char *sender = x->names[k][EXCHANGE_RECIPIENTS];
-        (void)snprintf(sender, 16, "s%zu@x", k);
+        (void)snprintf(sender, NAME_SIZE, "s%zu@x", k);
         struct buf text;
         size_t len;
         buf_init(&text, 4096);

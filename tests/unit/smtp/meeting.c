@@ -163,6 +163,7 @@ void guest_send(struct guest *g, size_t count)
         .recipient_count = count,
         .body = g->meeting->body,
     };
+    g->sent++;
     send_mail(g);
 }
 

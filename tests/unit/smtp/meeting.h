@@ -50,6 +50,7 @@ struct guest {
     struct smtp_session *session; /* NULL once it is closed */
     char told[256];
     size_t told_len;
+    size_t sent; /* by guest_send() */
     size_t results;
     size_t result_count; /* recipients of the last result */
     struct smtp_recipient_result last[MEETING_RECIPIENTS];
