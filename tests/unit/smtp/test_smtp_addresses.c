@@ -437,6 +437,9 @@ static void threads_share_it(void **state)
         thread_join(&threads[i]);
     assert_int_equal(atomic_load(&c.failed), 0);
     assert_in_range(fake_dns_calls(&c.dns), 1, 4 * TURNS / 4);
+    /* So that no lookup is under way, nor about to begin. */
+    struct asker last;
+    assert_int_equal(take(c.addresses, TURNS * OLD_MS, &last), ERR_NONE);
     smtp_addresses_destroy(c.addresses);
     fake_dns_close(&c.dns);
 }

@@ -459,6 +459,7 @@ static void session_may_be_cut_at_any_address(void **state)
         guest_leave(g);
         assert_true(g->closing.by_us);
     }
+    fake_dns_await(&t.dns, 1);
     assert_int_equal(close(silent), 0);
     close_town(&t);
 }
