@@ -147,7 +147,7 @@ static void refuse(struct sink_session *s, unsigned code, const char *enhanced,
                    const char *text)
 {
     sink_content_drop(s);
-    if (s->sink->options->keep_transaction)
+    if (s->chunked && s->sink->options->keep_transaction)
         s->chunked = s->chunk_failed = false;
     else
         end_transaction(s);

@@ -60,7 +60,7 @@ struct sink_options {
     bool require_auth;
     bool require_tls;
     bool auth_needs_tls;
-    bool keep_transaction; /* what was refused has to be RSET */
+    bool keep_transaction; /* after a BDAT that was refused, until RSET */
 
     const char *cert_file; /* NULL: a throw-away certificate */
     const char *key_file;
