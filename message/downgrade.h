@@ -39,15 +39,15 @@
  *   be 7bit,
  *   under a header with a line that is no field, or with a field twice that
  *   says how to read the content;
- * and for more than some 2,700 parts to encode. A message with such things
- * but without such bytes in them can be converted.
+ * and for more than some thousand parts to encode (DOWNGRADE_EDITS_MAX). A
+ * message with such things but without such bytes in them can be converted.
  *
- * Memory: some 400 KiB while it works; *out is in memory up to 1 MiB, and from
- * then on in a file without a name in $TMPDIR or else /var/tmp, of which it
- * holds the descriptor. in is read twice.
+ * Memory: at most 2 MiB while it works, whatever the size; *out is in memory
+ * up to 1 MiB, and from then on in a file without a name in $TMPDIR or else
+ * /var/tmp, of which it holds the descriptor. in is read twice.
  *
  * Ownership: *out has one reference for the caller; untouched after an error.
- * Blocking: as long as the disk and the work take, some 10 ms a MiB.
+ * Blocking: as long as the disk and the work take, the work some 5 ms a MiB.
  * Threads: any. ERR_SYSTEM, with err, when the message cannot be read, or the
  * file cannot be written.
  */

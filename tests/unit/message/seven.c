@@ -36,7 +36,7 @@ static void convert_once(struct str message, struct buf *out)
     struct err err = {.text = ""};
     bool is_8bit = true;
     if (message_to_7bit(in, &seven, &err) != ERR_NONE)
-        fail_msg("\"%.*s\": %s", STR_ARG(message), err.text);
+        fail_msg("%s: \"%.*s\"", err.text, STR_ARG(message));
     assert_int_equal(body_is_8bit(seven, &is_8bit), ERR_NONE);
     assert_false(is_8bit);
     read_all(seven, out);

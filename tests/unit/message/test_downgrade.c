@@ -97,6 +97,14 @@ static const struct {
            "--bb\r\n" QP "\r\ncaf=C3=A9 au lait\r\n--b\r\n"
            "Content-Type: multipart/x; boundary=b--\r\n\r\n"
            "--b--\r\n" QP "\r\nth=C3=A9 au lait\r\n--b----\r\n--b--\r\n"},
+    {"no parts behind the last one",
+     V MIX "\r\n--b\r\n\r\n" E "\r\n--b--\r\n--b\r\n" CTE "8bit\r\n\r\n",
+     V MIX "\r\n--b\r\n" B64 "\r\nw6k=\r\n--b--\r\n--b\r\n" CTE "8bit\r\n\r\n"},
+    {"a boundary with blanks at its end, which do not count",
+     V "Content-Type: multipart/x; boundary=\"b \"\r\n\r\n--b\r\n\r\n" E
+       "\r\n--b--\r\n",
+     V "Content-Type: multipart/x; boundary=\"b \"\r\n\r\n--b\r\n" B64
+       "\r\nw6k=\r\n--b--\r\n"},
     {"a message in a message",
      V RFC CTE "binary\r\n\r\n" V TEXT "\r\ncaf" E " au lait\r\n",
      V RFC CTE "7bit\r\n\r\n" V TEXT QP "\r\ncaf=C3=A9 au lait\r\n"},
