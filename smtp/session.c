@@ -257,7 +257,8 @@ enum err_code smtp_session_open(struct smtp_session **out,
 
 size_t smtp_session_room(const struct smtp_session *s)
 {
-    if (s->state != SMTP_STATE_OPEN || s->quit_wanted || s->gave_up)
+    if (s->state != SMTP_STATE_OPEN || s->quit_wanted || s->gave_up ||
+        s->write_failed)
         return 0;
     return s->window - s->count;
 }

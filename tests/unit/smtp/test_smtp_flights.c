@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
+#include "smtp/content.h"
 #include "tests/unit/smtp/exchange.h"
 
 #define ONE_BY_ONE  .unconfirmed = 1
@@ -247,6 +248,26 @@ static void a_large_body_is_not_sent_for_nobody(void **state)
     buf_fini(&text);
 }
 
+/* The next mail has a write of its own, when the last byte has left. */
+static void nothing_is_begun_behind_a_large_body(void **state)
+{
+    (void)state;
+    struct buf text;
+    struct exchange_options options = {BDAT(4), .mails = 2, .recipients = 1};
+    struct exchange_result r;
+    bool is_start = false;
+    buf_init(&text, 64U << 20);
+    options.body = make_body(SMTP_CONTENT_SLICE * 10, &text);
+    exchange_play(&options, &r);
+    check_outcomes("large", &r, "dd");
+    for (size_t i = 1; i < r.writes; i++)
+        is_start = is_start || str_starts(exchange_write(&r, i), STR(RSET));
+    assert_true(is_start);
+    exchange_result_fini(&r);
+    body_unref(options.body);
+    buf_fini(&text);
+}
+
 /* A file that was cut since somebody looked at it. */
 static struct body *damaged_body(size_t size, size_t left)
 {
@@ -288,6 +309,7 @@ int main(void)
         cmocka_unit_test(a_connection_may_take_what_it_likes),
         cmocka_unit_test(sixteen_messages_are_one_flight),
         cmocka_unit_test(a_large_body_is_not_sent_for_nobody),
+        cmocka_unit_test(nothing_is_begun_behind_a_large_body),
         cmocka_unit_test(an_unreadable_body_is_never_finished),
     };
     return cmocka_run_group_tests(tests, exchange_global_setup,
