@@ -305,13 +305,18 @@ POISONS = {
 }
 
 
+# settings of the relay: how it is spoken to
+MANNERS = {"in chunks": "", "in a chain": "chunking = false;",
+           "one by one": "chunking = false; pipelining = false;"}
+
+
 class Poison(Test):
     """A bad recipient or message takes no relay down."""
 
-    def check(self, fault):
+    def check(self, fault, manner):
         town = self.town(retry='first = "100ms"; longest = "100ms";')
         sink = town.add_sink("main", "--fault", fault,
-                             settings="connections = 2;")
+                             settings=f"connections = 2; {manner}")
         daemon = town.start()
         with daemon.tcp() as client:
             bad = []
@@ -323,19 +328,24 @@ class Poison(Test):
             for job in bad:
                 wait_until(lambda: daemon.status(job)["attempts"] >= 1,
                            "the attempt")
+                self.assertNotEqual(daemon.status(job)["state"], "delivered")
         self.assertNotIn("relay.backing_off", daemon.log())
         self.assertEqual(town.states(), {"main": "ready"})
-        self.assertGreaterEqual(sink.summary()["messages"], 20)
+        self.assertEqual(sink.summary()["messages"], 20)
 
 
-def add_poison(name, fault):
+def add_poison(name, fault, manner):
     def test(self):
-        self.check(fault)
+        self.check(fault, manner)
     setattr(Poison, "test_" + name.replace(" ", "_"), test)
 
 
-for poison_name, poison_fault in POISONS.items():
-    add_poison(poison_name, poison_fault)
+for manner_name, poison_manner in MANNERS.items():
+    for poison_name, poison_fault in POISONS.items():
+        # Chunks come without DATA.
+        if not (poison_manner == "" and poison_fault.startswith("data:")):
+            add_poison(f"{poison_name} {manner_name}", poison_fault,
+                       poison_manner)
 
 
 if __name__ == "__main__":
