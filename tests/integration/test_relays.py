@@ -98,7 +98,7 @@ relays = ( {", ".join(self.relays)} );
 routes = ( {{ name = "default"; relays = [ {quoted} ]; {self.route} }} );
 retry = {{ {self.retry} }};
 {spool(self.directory)}
-shutdown = {{ drain = "2s"; }};
+shutdown = {{ drain = "300ms"; }};
 """, self.directory)
         self.parts.append(self.daemon)
         return self.daemon
