@@ -189,11 +189,17 @@ PHASES = {
 }
 
 
+# What the sink does not offer, so that a mail is sent in another manner.
+ONE_BY_ONE = ["--without", "PIPELINING,CHUNKING"]
+PIPELINE = ["--without", "CHUNKING"]
+
+
 class Phases(unittest.TestCase):
-    """Each phase of the dialogue is failed by the sink."""
+    """Each phase of the dialogue is failed by the sink, one by one."""
 
     def check(self, fault, final):
-        with Service(sink=["--fault", fault], retry='first = "50ms";',
+        with Service(sink=[*ONE_BY_ONE, "--fault", fault],
+                     retry='first = "50ms";',
                      relay='backoff_first = "50ms";') as service, \
                 service.tcp() as client:
             answer = client.ask(mail())
@@ -282,12 +288,17 @@ REFUSALS = {
 
 
 class TwoRecipients(unittest.TestCase):
-    """Each phase fails for a mail to two: the outcome of each is named."""
+    """Each phase fails for a mail to two: the outcome of each is named.
+
+    Pipelined: MAIL, RCPT and DATA in one flight, then the body.
+    """
 
     people = ("ann@example.net", "bob@example.net")
+    offer = PIPELINE
 
     def send(self, fault, settings="", **fields):
-        service = Service(sink=["--fault", fault], retry='first = "50ms";',
+        service = Service(sink=[*self.offer, "--fault", fault],
+                          retry='first = "50ms";',
                           relay='connections = 1; backoff_first = "50ms"; '
                                 + settings)
         self.addCleanup(service.stop)
@@ -310,7 +321,7 @@ class TwoRecipients(unittest.TestCase):
 
     def check_lost(self, stage, how, want, messages, **fields):
         """The session ends: not one word of an answer, or half of one."""
-        phase = "final" if want == "unknown" else stage
+        phase = "final" if stage == "body" and want == "unknown" else stage
         service, status = self.send(STAGES[stage] + how,
                                     f'{phase}_timeout = "300ms";', **fields)
         for outcome, line in self.first_outcomes(service, status):
@@ -343,10 +354,23 @@ class TwoRecipients(unittest.TestCase):
         self.assertEqual(service.sink.summary()["duplicates"], 0)
 
 
-def add_two(name, check, *arguments, **fields):
+class TwoInChunks(TwoRecipients):
+    """The same by BDAT: the message goes out with its MAIL and RCPT.
+
+    When the session is lost it has left, wherever the relay was with it.
+    """
+
+    offer = []
+
+
+def add_test(case, name, check, *arguments, **fields):
     def test(self):
         getattr(self, check)(*arguments, **fields)
-    setattr(TwoRecipients, "test_" + name.replace(" ", "_"), test)
+    setattr(case, "test_" + name.replace(" ", "_"), test)
+
+
+def add_two(name, *arguments, **fields):
+    add_test(TwoRecipients, name, *arguments, **fields)
 
 
 for stage_name in ("mail", "rcpt", "data", "final"):
@@ -367,6 +391,19 @@ add_two("body is read to its end and nothing said", "check_lost", "body",
 
 for phase_name, refusal in REFUSALS.items():
     add_two(phase_name, "check_refused", *refusal)
+
+# What differs by BDAT; there is no DATA. (Tests of these names are replaced.)
+for end in ("drop", "reset", "stall"):
+    for how in (end, "half," + end):
+        prefix = "half a reply then " if how != end else ""
+        for stage_name in ("mail", "rcpt"):
+            add_test(TwoInChunks, f"{prefix}{end} at {stage_name}",
+                     "check_lost", stage_name, how, "unknown", 1)
+        setattr(TwoInChunks,
+                "test_" + f"{prefix}{end} at data".replace(" ", "_"), None)
+for phase_name in REFUSALS:
+    if REFUSALS[phase_name][0].startswith("data:"):
+        setattr(TwoInChunks, "test_" + phase_name.replace(" ", "_"), None)
 
 
 class Relays(unittest.TestCase):
