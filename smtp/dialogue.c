@@ -4,8 +4,8 @@
 #include "smtp/throttle.h"
 #include "smtp/trouble.h"
 
-#define QUIT_TIMEOUT_MS   2000
-#define ENDING_TIMEOUT_MS 2000
+/* What is owed after a 421, and the answer to QUIT. */
+#define FAREWELL_TIMEOUT_MS 2000
 
 /* libcurl's own timeout comes first; this is in case that it does not. */
 #define CONNECT_GRACE_MS 5000
@@ -89,9 +89,8 @@ int64_t smtp_dialogue_timeout_ms(const struct smtp_session *s)
     case SMTP_STATE_OPEN:
         return stage_timeout_ms(s);
     case SMTP_STATE_ENDING:
-        return ENDING_TIMEOUT_MS;
     case SMTP_STATE_QUIT:
-        return QUIT_TIMEOUT_MS;
+        return FAREWELL_TIMEOUT_MS;
     case SMTP_STATE_CLOSED:
     case SMTP_STATE_COUNT:
         break;
@@ -187,7 +186,8 @@ static void finish(struct smtp_session *s, const struct smtp_transaction *at,
 {
     for (size_t i = 0; i < s->count; i++) {
         struct smtp_transaction *t = smtp_session_mail(s, i);
-        decide_at_end(s, t, t == at ? outcome : OUTCOME_UNTRIED);
+        bool is_at = at != NULL && t == at;
+        decide_at_end(s, t, is_at ? outcome : OUTCOME_UNTRIED);
         t->owed = 0;
         t->step = SMTP_STEP_DONE;
     }
