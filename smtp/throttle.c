@@ -131,12 +131,12 @@ static bool has_words(const char *text, const char *words)
     return at != NULL;
 }
 
+/* code: of three digits. */
 static bool has_code(int code, const char *digits)
 {
-    for (int divisor = 100; *digits != '\0'; digits++, divisor /= 10)
-        if (code / divisor % 10 != *digits - '0')
-            return false;
-    return true;
+    const char text[] = {(char)('0' + code / 100), (char)('0' + code / 10 % 10),
+                         (char)('0' + code % 10)};
+    return str_starts(str_of(text, sizeof(text)), str_from(digits));
 }
 
 bool smtp_throttle_says(const struct smtp_reply *reply)
