@@ -223,7 +223,7 @@ static void start_mark(struct sender *x, struct claim *claim)
     x->mark = mark;
     x->env->marking++;
     set_state(x, SENDER_MARKING);
-    spool_mark(x->env->spool, claim, on_marked, mark);
+    spool_mark(x->env->spool, claim, str_from(mark->relay), on_marked, mark);
 }
 
 bool sender_carry(struct sender *x, struct claim *claim)

@@ -85,15 +85,15 @@ void spool_settle(struct spool *spool, struct claim *claim,
 }
 
 void spool_release(struct spool *spool, struct claim *claim, int64_t due_ms,
-                   struct str note)
+                   struct str relay, struct str note)
 {
-    spool->ops->release(spool, claim, due_ms, note);
+    spool->ops->release(spool, claim, due_ms, relay, note);
 }
 
-void spool_mark(struct spool *spool, struct claim *claim, spool_mark_fn fn,
-                void *ctx)
+void spool_mark(struct spool *spool, struct claim *claim, struct str relay,
+                spool_mark_fn fn, void *ctx)
 {
-    spool->ops->mark(spool, claim, fn, ctx);
+    spool->ops->mark(spool, claim, relay, fn, ctx);
 }
 
 const char *spool_event_name(enum spool_event_kind kind)

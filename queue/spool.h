@@ -225,10 +225,13 @@ void spool_settle(struct spool *spool, struct claim *claim,
 /*
  * Takes the claim back; no attempt is counted. The job waits until due_ms (now
  * or earlier: it is due at once, in its old place). note, if not empty, says
- * why in the status. A job cancelled meanwhile stays cancelled.
+ * why in the status, and relay, if not empty, which one could not take the job:
+ * spool_list() finds it by that until the next attempt. Without a note nothing
+ * is remembered of the relay. Both are copied. A job cancelled meanwhile stays
+ * cancelled.
  */
 void spool_release(struct spool *spool, struct claim *claim, int64_t due_ms,
-                   struct str note);
+                   struct str relay, struct str note);
 
 /* err->code ERR_NONE: the mark is as durable as the spool is. */
 typedef void (*spool_mark_fn)(void *ctx, const struct err *err);
@@ -237,10 +240,13 @@ typedef void (*spool_mark_fn)(void *ctx, const struct err *err);
  * Before the message of a started claim may leave, if job->on_unknown is hold:
  * should the process die before the claim is settled or released, the job
  * comes back as held. Until fn was called without an error the message must
- * not be sent, nor the claim given back. The mark ends with the claim.
+ * not be sent, nor the claim given back. The mark ends with the claim. relay
+ * (copied, may be empty) is the one that the message goes to: status and
+ * spool_list() have it if the process dies. Of a job that was not marked
+ * nothing tells that an attempt was under way.
  */
-void spool_mark(struct spool *spool, struct claim *claim, spool_mark_fn fn,
-                void *ctx);
+void spool_mark(struct spool *spool, struct claim *claim, struct str relay,
+                spool_mark_fn fn, void *ctx);
 
 /* ---- status, cancel, watch ---- */
 
@@ -274,7 +280,7 @@ struct spool_event {
     int64_t at_ms;
     enum spool_event_kind kind;
     unsigned attempt;  /* its number; 0: none */
-    const char *relay; /* NULL: none */
+    const char *relay; /* of ATTEMPT, RELEASED, INTERRUPTED; NULL: none */
     const char *text;  /* NULL: none */
 };
 
@@ -337,7 +343,8 @@ void spool_drop(struct spool *spool, const struct id *id, spool_status_fn fn,
 
 struct spool_filter {
     unsigned states;           /* bits 1 << enum job_state; 0: any */
-    const char *relay;         /* last one tried, for any recipient; or NULL */
+    const char *relay;         /* last one tried, for any recipient, or that
+                                * could not take it since then; or NULL */
     const char *tag;           /* or NULL */
     int64_t created_before_ms; /* 0: any */
     struct id after;           /* go on behind this one, if has_after; when it

@@ -112,9 +112,9 @@ static void accept_job(struct spool *spool, struct job *job, spool_accept_fn fn,
 }
 
 static void release(struct spool *spool, struct claim *claim, int64_t due_ms,
-                    struct str note)
+                    struct str relay, struct str note)
 {
-    spool_release(late_of(spool)->inner, claim, due_ms, note);
+    spool_release(late_of(spool)->inner, claim, due_ms, relay, note);
 }
 
 static void stats(struct spool *spool, struct spool_stats *out)

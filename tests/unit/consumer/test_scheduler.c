@@ -89,7 +89,7 @@ static struct claim *take(struct fixture *f, unsigned lane)
 
 static void give_back(struct fixture *f, struct claim *claim)
 {
-    spool_release(f->spool, claim, 0, STR(""));
+    spool_release(f->spool, claim, 0, STR(""), STR(""));
 }
 
 static void close_fixture(struct fixture *f)
@@ -206,7 +206,7 @@ static void classes_enter_the_queue_by_their_shares(void **state)
             }
             turns[claim->job->priority]++;
             /* Not before the test is over: it would be due again. */
-            spool_release(f.spool, claim, START_MS + 100000, STR(""));
+            spool_release(f.spool, claim, START_MS + 100000, STR(""), STR(""));
         }
         assert_int_equal(turns[JOB_PRIORITY_HIGH], 8);
         assert_int_equal(turns[JOB_PRIORITY_NORMAL], 4);
@@ -241,7 +241,7 @@ static void full_lanes_are_passed_over_and_little_is_held(void **state)
             return;
         }
         bool found = strcmp(claim->job->route, "other") == 0;
-        spool_release(f.spool, claim, START_MS + 100000, STR(""));
+        spool_release(f.spool, claim, START_MS + 100000, STR(""), STR(""));
         if (found)
             break;
         assert_true(i < 7);
@@ -391,7 +391,7 @@ static void class_whose_answer_is_late_loses_no_turn(void **state)
             return;
         }
         turns[claim->job->priority]++;
-        spool_release(f.spool, claim, START_MS + 100000, STR(""));
+        spool_release(f.spool, claim, START_MS + 100000, STR(""), STR(""));
     }
     assert_int_equal(turns[JOB_PRIORITY_HIGH], 8);
     assert_int_equal(turns[JOB_PRIORITY_NORMAL], 4);
@@ -438,7 +438,7 @@ static void thread_wakes_for_jobs_and_room_and_sleeps_otherwise(void **state)
     for (unsigned i = 0; i < 20; i++) {
         assert_true(wait_until(&f, lane_is_full));
         struct claim *claim = take(&f, i % 2);
-        spool_release(f.spool, claim, INT64_C(1) << 60, STR(""));
+        spool_release(f.spool, claim, INT64_C(1) << 60, STR(""), STR(""));
     }
     assert_true(wait_until(&f, lane_is_full));
     /* Both lanes are full and jobs wait: some rounds, not thousands. */

@@ -95,7 +95,8 @@ static void unrecorded_settlements_keep_their_order(void **state)
     fail_commits(UINT32_MAX);
     (void)spooled_settle(s, claims[0], RECIPIENT_DEFERRED, SETTLE_REST_RETRY,
                          START_MS);
-    spool_release(s->spool, claims[1], START_MS, STR("why it is back"));
+    spool_release(s->spool, claims[1], START_MS, STR(""),
+                  STR("why it is back"));
     (void)spooled_settle(s, claims[2], RECIPIENT_FAILED, SETTLE_REST_RETRY, 0);
     assert_int_equal(spooled_stats(s).unrecorded, 3);
     assert_int_equal(spooled_accept(s, a_job(s, 1)).answer, SPOOL_ERROR);
@@ -126,7 +127,7 @@ static void a_release_that_changes_nothing_needs_no_disk(void **state)
         struct claim *claim = spooled_claim(s, LANE_NORMAL);
         fail_commits(1);
         assert_true(claim_start(claim));
-        spool_release(s->spool, claim, 0, STR(""));
+        spool_release(s->spool, claim, 0, STR(""), STR(""));
         assert_int_equal(spooled_stats(s).unrecorded, 0);
         assert_int_equal(spooled_state(s, &id), JOB_QUEUED);
         fail_commits(0);
@@ -210,7 +211,8 @@ static void a_claim_comes_back_in_the_group_that_cancels_it(void **state)
         fail_commits(fails ? 1 : 0);
         if (cancel_first)
             spool_cancel(s->spool, &id, NULL, keep_changed, &cancelled);
-        spool_release(s->spool, claim, 0, has_note ? STR("note") : STR(""));
+        spool_release(s->spool, claim, 0, STR(""),
+                      has_note ? STR("note") : STR(""));
         if (!cancel_first)
             spool_cancel(s->spool, &id, NULL, keep_changed, &cancelled);
         let_writer_go(s, &gate);
@@ -276,7 +278,7 @@ static void claims_that_are_out_are_not_given_out_again(void **state)
         claims[i] = spooled_claim(s, LANE_NORMAL);
     /* The window is then shorter than what is out. */
     for (unsigned i = 0; i < 3; i++)
-        spool_release(s->spool, claims[i], 0, STR(""));
+        spool_release(s->spool, claims[i], 0, STR(""), STR(""));
     for (unsigned i = 0; i < 3; i++) {
         claims[i] = spooled_claim(s, LANE_NORMAL);
         assert_string_equal(claims[i]->job->id.text, ids[i].text);

@@ -368,7 +368,7 @@ static void what_waits_is_cancelled_by_drop(void **state)
     assert_int_equal(spooled_state(s, &claimed), JOB_STATE_COUNT);
     assert_false(claim_start(claim));
     assert_non_null(claim->job->body);
-    spool_release(s->spool, claim, 0, STR(""));
+    spool_release(s->spool, claim, 0, STR(""), STR(""));
     spooled_rest(s);
     assert_int_equal(spooled_stats(s).bytes, 0);
 }
@@ -529,6 +529,38 @@ static void a_limit_is_taken_into_its_range(void **state)
     assert_int_equal(spooled_list(s, &filter).count, 1000);
 }
 
+static size_t count_at(struct spooled *s, const char *relay)
+{
+    const struct spool_filter filter = {.relay = relay, .limit = 10};
+    return spooled_list(s, &filter).count;
+}
+
+static void a_list_shows_who_waits_for_a_relay(void **state)
+{
+    struct spooled *s = *state;
+    const struct str down = STR("connection refused");
+    struct id id = spooled_put_one(s);
+    (void)spooled_put_one(s);
+    spool_release(s->spool, spooled_claim(s, LANE_NORMAL), 0, STR("main"),
+                  down);
+    spooled_rest(s);
+    assert_int_equal(count_at(s, "main"), 1);
+    /* Of the same words only the relay is new. */
+    spool_release(s->spool, spooled_claim(s, LANE_NORMAL), 0, STR("spare"),
+                  down);
+    spooled_rest(s);
+    if (spools_are_durable())
+        spooled_reopen(s);
+    assert_int_equal(count_at(s, "main"), 0);
+    assert_int_equal(count_at(s, "spare"), 1);
+    struct spool_status *status = spooled_find(s, &id, NULL);
+    assert_int_equal(status->event_count, 3);
+    assert_string_equal(status->events[1].relay, "main");
+    assert_string_equal(status->events[2].relay, "spare");
+    assert_null(status->recipients[0].relay);
+    spool_status_destroy(status);
+}
+
 static void a_list_shows_active_and_not_what_is_over(void **state)
 {
     struct spooled s;
@@ -547,7 +579,7 @@ static void a_list_shows_active_and_not_what_is_over(void **state)
     assert_int_equal(spooled_list(&s, &filter).count, 1);
     spooled_tick(&s, 1000);
     assert_int_equal(spooled_list(&s, &filter).count, 0);
-    spool_release(s.spool, claim, 0, STR(""));
+    spool_release(s.spool, claim, 0, STR(""), STR(""));
     spooled_rest(&s);
     spooled_close(&s);
 }
@@ -574,7 +606,7 @@ static void a_mark_ends_with_its_claim(void **state)
     struct claim *claim = spooled_claim(s, LANE_NORMAL);
     assert_true(claim_start(claim));
     waiter_init(&marking.waiter);
-    spool_mark(s->spool, claim, keep_code, &marking);
+    spool_mark(s->spool, claim, STR("main"), keep_code, &marking);
     waiter_wait(&marking.waiter);
     waiter_fini(&marking.waiter);
     assert_int_equal(marking.code, ERR_NONE);
@@ -618,6 +650,7 @@ int main(int argc, char **argv)
         SPOOL_TEST(the_key_stays_with_its_job),
         SPOOL_TEST(a_dropped_jobs_key_still_answers),
         SPOOL_TEST(a_list_is_in_order_and_in_pages),
+        SPOOL_TEST(a_list_shows_who_waits_for_a_relay),
         SPOOL_TEST(a_list_begins_where_a_forgotten_job_was),
         SPOOL_TEST(a_filter_that_few_pass_answers_in_parts),
         SPOOL_TEST(a_limit_is_taken_into_its_range),

@@ -34,7 +34,7 @@ static enum err_code mark(struct spooled *s, struct claim *claim)
 {
     struct marking marking;
     waiter_init(&marking.waiter);
-    spool_mark(s->spool, claim, keep_code, &marking);
+    spool_mark(s->spool, claim, STR("main"), keep_code, &marking);
     waiter_wait(&marking.waiter);
     waiter_fini(&marking.waiter);
     return marking.code;
@@ -49,7 +49,7 @@ static void a_mark_that_fails_leaves_none(void **state)
     fail_commits(1);
     assert_int_equal(mark(s, claim), ERR_FULL);
     int64_t commits = spooled_stats(s).commits;
-    spool_release(s->spool, claim, 0, STR(""));
+    spool_release(s->spool, claim, 0, STR(""), STR(""));
     assert_int_equal(spooled_stats(s).commits, commits);
     disk_reopen(s);
     assert_int_equal(spooled_state(s, &id), JOB_QUEUED);
@@ -91,6 +91,8 @@ static void claimed_jobs_come_back_by_their_marks(void **state)
         assert_non_null(status->note);
         assert_int_equal(status->attempts, 1);
         assert_int_equal(status->events[1].kind, SPOOL_EVENT_INTERRUPTED);
+        assert_string_equal(status->events[1].relay, "main");
+        assert_string_equal(status->recipients[0].relay, "main");
         assert_int_equal(status->events[2].kind, SPOOL_EVENT_HELD);
         assert_true(status->has_body);
         spool_status_destroy(status);
@@ -231,7 +233,7 @@ static void a_large_body_is_a_file_as_long_as_it_is_wanted(void **state)
                          ERR_NONE);
         assert_int_equal(byte, 'x');
         if (i == 0)
-            spool_release(s->spool, claim, 0, STR(""));
+            spool_release(s->spool, claim, 0, STR(""), STR(""));
         else
             (void)spooled_settle(s, claim, RECIPIENT_FAILED, SETTLE_REST_RETRY,
                                  0);
@@ -389,7 +391,7 @@ static void all_that_was_done_verifies(void **state)
     struct id id = spooled_put(s, job);
     struct id failed = spooled_put_one(s);
     struct claim *claim = spooled_claim(s, LANE_NORMAL);
-    spool_release(s->spool, claim, START_MS + 5, STR("later"));
+    spool_release(s->spool, claim, START_MS + 5, STR(""), STR("later"));
     assert_true(spooled_cancel(s, &id, NULL, NULL));
     claim = spooled_claim(s, LANE_NORMAL);
     (void)spooled_settle(s, claim, RECIPIENT_FAILED, SETTLE_REST_RETRY, 0);

@@ -216,7 +216,7 @@ static void pass_on(struct town *town, struct claim_list *claims)
         STAILQ_REMOVE_HEAD(claims, next);
         if (queue_put(town->queue, 0, claim) != ERR_NONE) {
             wrong_if(town, true);
-            spool_release(town->spool, claim, 0, STR(""));
+            spool_release(town->spool, claim, 0, STR(""), STR(""));
         }
     }
 }
@@ -298,7 +298,7 @@ static void attempt(struct town *town, struct claim *claim,
         spool_cancel(town->spool, &t->id, "app", count_cancelled, t);
     if (!claim_start(claim)) {
         wrong_if(town, claim->job->body == NULL);
-        spool_release(town->spool, claim, 0, STR(""));
+        spool_release(town->spool, claim, 0, STR(""), STR(""));
         return;
     }
     wrong_if(town, atomic_fetch_add(&t->starts, 1) != 0);

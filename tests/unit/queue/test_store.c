@@ -291,7 +291,8 @@ static void an_update_keeps_body_and_lane(void **state)
     stored_begin(s);
     sample_insert(&m, s);
     stored_commit(s);
-    progress_release(&m.progress, STORED_MS + 70, STR("no relay"), STORED_MS);
+    progress_release(&m.progress, STORED_MS + 70, STR(""), STR("no relay"),
+                     STORED_MS);
     sample_update(&m); /* and its lane is the first route's again */
     stored_begin(s);
     assert_int_equal(store_update(s->store, &m.row, &s->err), ERR_NONE);
