@@ -2,10 +2,10 @@
 
 #include <string.h>
 
+#include "core/log.h"
 #include "core/panic.h"
 
 #define RECORD_MAX (256U << 20)
-#define BODIES_DIR ".bodies"
 
 /*
  * What is in windows, all lanes together, and in one: enough that what was just
@@ -212,9 +212,7 @@ static enum err_code open_disk(struct spool_sqlite *s, const char *path,
     enum err_code code = store_open(&s->store, &options, err);
     if (code != ERR_NONE)
         return code;
-    size_t len = strlen(path) + sizeof(BODIES_DIR);
-    char *directory = mem_alloc(len);
-    (void)snprintf(directory, len, "%s" BODIES_DIR, path);
+    char *directory = bodies_directory(path);
     code = bodies_open(&s->bodies, directory, err);
     mem_free(directory);
     s->now_ms = clock_real_ms(s->clock);
@@ -242,6 +240,8 @@ enum err_code spool_sqlite_create(struct spool **out,
     if (code == ERR_NONE)
         code =
             thread_start(&s->filer, "spool-bodies", spool_sqlite_file, s, err);
+    if (code == ERR_NONE && store_is_new(s->store))
+        log_event(LOG_LEVEL_INFO, "spool.created", LOG_TEXT("path", path));
     if (code == ERR_NONE)
         *out = &s->base;
     else

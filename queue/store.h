@@ -34,6 +34,9 @@ MUST_CHECK enum err_code store_open(struct store **out,
                                     const struct store_options *options,
                                     struct err *err);
 
+/* There was none, or nothing in it. */
+bool store_is_new(const struct store *s);
+
 /* Checkpoints and marks the spool as closed in order. NULL is allowed. */
 void store_close(struct store *s);
 

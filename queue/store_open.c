@@ -2,6 +2,7 @@
 
 #include "core/mem.h"
 #include "core/panic.h"
+#include "queue/bodies.h"
 #include "queue/store_inner.h"
 
 static enum err_code check_version(struct store *s, int64_t *version,
@@ -50,6 +51,52 @@ static enum err_code bring_up(struct store *s, int64_t version, struct err *err)
         return database_commit(s->db, err);
     database_rollback(s->db);
     return code;
+}
+
+/* The bodies would be swept as orphans, and nobody would know. */
+static enum err_code check_new(struct store *s, const char *path,
+                               struct err *err)
+{
+    char *directory = bodies_directory(path);
+    bool any = false;
+    enum err_code code = bodies_any(directory, &any, err);
+    if (code == ERR_NONE && any)
+        code = err_set(err, ERR_INVALID,
+                       "the spool %s is %s, but there are mails of it in %s: "
+                       "put the file back that belongs to them, or move that "
+                       "directory away to begin anew",
+                       s->file.path, s->file.made ? "missing" : "empty",
+                       directory);
+    mem_free(directory);
+    return code;
+}
+
+/*
+ * SQLite reads what is behind the end of a page that was cut as zeros. With a
+ * log the file may be short: copying it was interrupted.
+ */
+static enum err_code check_size(struct store *s, struct err *err)
+{
+    int64_t pages = 0;
+    int64_t page_bytes = 0;
+    int64_t size_bytes = 0;
+    bool has = false;
+    enum err_code code =
+        database_ask(s->db, "PRAGMA page_count", 0, &pages, err);
+    if (code == ERR_NONE)
+        code = database_ask(s->db, "PRAGMA page_size", 0, &page_bytes, err);
+    if (code == ERR_NONE)
+        code = store_file_size(&s->file, &size_bytes, err);
+    if (code != ERR_NONE || pages * page_bytes <= size_bytes)
+        return code;
+    code = store_file_log_has(&s->file, page_bytes, size_bytes / page_bytes + 1,
+                              pages, &has, err);
+    if (code != ERR_NONE || has)
+        return code;
+    char what[96];
+    (void)snprintf(what, sizeof(what), "its file ends at byte %lld, not %lld",
+                   (long long)size_bytes, (long long)(pages * page_bytes));
+    return database_damaged(s->db, what, err);
 }
 
 /* What was accepted last may be in the log only. */
@@ -193,10 +240,16 @@ static enum err_code open_for_use(struct store *s,
                              s->file.log != STORE_LOG_MISSING, err);
     if (code == ERR_NONE)
         code = check_version(s, &version, err);
+    if (code == ERR_NONE && s->file.is_new)
+        code = check_new(s, options->path, err);
+    else if (code == ERR_NONE && version < STORE_VERSION)
+        code = check_size(s, err);
     if (code == ERR_NONE && version < STORE_VERSION)
         code = bring_up(s, version, err);
     if (code == ERR_NONE)
         code = check_log(s, err);
+    if (code == ERR_NONE)
+        code = check_size(s, err);
     if (code == ERR_NONE)
         code = database_use_log(s->db, err);
     if (code == ERR_NONE)
@@ -227,6 +280,8 @@ static enum err_code open_for_reading(struct store *s, struct err *err)
             s->file.path, s->file.is_new ? "nothing in it" : "an older layout");
     if (code == ERR_NONE)
         code = check_log(s, err);
+    if (code == ERR_NONE)
+        code = check_size(s, err);
     if (code == ERR_NONE)
         code = prepare_all(s, err);
     if (code == ERR_NONE)
@@ -263,10 +318,13 @@ static enum err_code open_store(struct store **out, const char *path,
     if (code == ERR_NONE)
         code = options == NULL ? open_for_reading(s, err)
                                : open_for_use(s, options, err);
-    if (code == ERR_NONE)
+    if (code == ERR_NONE) {
         *out = s;
-    else
+    } else {
+        if (s->file.fd >= 0)
+            store_file_unmake(&s->file);
         dispose(s);
+    }
     return code;
 }
 
@@ -281,6 +339,11 @@ enum err_code store_open_stopped(struct store **out, const char *path,
                                  struct err *err)
 {
     return open_store(out, path, NULL, err);
+}
+
+bool store_is_new(const struct store *s)
+{
+    return s->file.is_new;
 }
 
 void store_close_unchanged(struct store *s)

@@ -270,27 +270,30 @@ static enum err_code open_bodies(struct verify *v, const char *path,
                                  struct err *err)
 {
     struct stat st;
-    struct buf name;
     enum err_code code = ERR_NONE;
-    buf_init(&name, 8192);
-    buf_add_text(&name, path);
-    buf_add(&name, ".bodies", sizeof(".bodies"));
-    if (!buf_ok(&name))
-        code = err_set(err, ERR_INVALID, "the path of the spool is too long");
-    else if (stat(name.data, &st) == 0)
-        code = bodies_open(&v->bodies, name.data, err);
+    char *directory = bodies_directory(path);
+    if (stat(directory, &st) == 0)
+        code = bodies_open(&v->bodies, directory, err);
     else if (errno != ENOENT)
-        code = err_system(err, errno, "cannot look at %s", name.data);
-    buf_fini(&name);
+        code = err_system(err, errno, "cannot look at %s", directory);
+    mem_free(directory);
     return code;
 }
 
 static void check_files(struct verify *v)
 {
+    struct bodies_strangers strangers;
     struct err err;
-    if (v->bodies != NULL &&
-        bodies_each(v->bodies, check_known, v, &err) != ERR_NONE)
+    if (v->bodies == NULL)
+        return;
+    if (bodies_each(v->bodies, check_known, v, &strangers, &err) != ERR_NONE)
         finding(v, "bodies: %s", err.text);
+    /* Only a remark: they do no harm. */
+    if (strangers.count > 0)
+        (void)fprintf(v->out,
+                      "bodies: files that are not of the spool: %zu, one of "
+                      "them %s; they are left alone\n",
+                      strangers.count, strangers.example);
 }
 
 enum err_code store_verify(const char *path, FILE *out, struct err *err)

@@ -273,6 +273,43 @@ class Refused(Case):
         os.chmod(place.log_file, 0o600)
         self.assert_delivered(place, place.start(), ids)
 
+    def test_a_file_that_was_cut(self):
+        place, ids = self.spool_with_jobs(signal.SIGTERM, count=30)
+        content = pathlib.Path(place.spool).read_bytes()
+        for cut in (1, 4095, 8192):
+            with self.subTest(cut):
+                os.truncate(place.spool, len(content) - cut)
+                self.assert_says(place.refused(), place.spool,
+                                 "put a copy back")
+                self.assertEqual(os.stat(place.spool).st_size,
+                                 len(content) - cut)
+                self.assertNotEqual(place.verify().returncode, 0)
+        pathlib.Path(place.spool).write_bytes(content)
+        self.assert_delivered(place, place.start(), ids)
+
+    def test_a_missing_or_empty_file_beside_its_mails(self):
+        place = self.place()
+        daemon = place.start(is_up=False)
+        ids = accepted(daemon, 1, text=("y" * 70 + "\n") * 20000)
+        daemon.stop()
+        bodies = place.spool + ".bodies"
+        os.rename(place.spool, place.spool + ".kept")
+        self.assert_says(place.refused(), place.spool, "missing", bodies)
+        self.assertFalse(os.path.exists(place.spool))
+        pathlib.Path(place.spool).touch(mode=0o600)
+        self.assert_says(place.refused(), place.spool, "empty", bodies)
+        self.assertEqual(os.listdir(bodies), ids)
+        os.rename(place.spool + ".kept", place.spool)
+        self.assert_delivered(place, place.start(), ids)
+
+    def test_a_log_without_its_file(self):
+        place, ids = self.spool_with_jobs()
+        os.rename(place.spool, place.spool + ".kept")
+        self.assert_says(place.refused(), place.spool, "missing",
+                         place.log_file)
+        os.rename(place.spool + ".kept", place.spool)
+        self.assert_delivered(place, place.start(), ids)
+
     def test_a_newer_schema(self):
         place, ids = self.spool_with_jobs(signal.SIGTERM)
         self.set_version(place, 1000)
@@ -369,6 +406,27 @@ class Torn(Case):
         self.assert_delivered(place, daemon, ids)
         self.assertEqual(daemon.stop(), 0)
         self.assert_verified(place)
+
+    def test_a_new_spool_is_logged(self):
+        place = self.place()
+        daemon = place.start()
+        self.assertIn(f"event=spool.created path={place.spool}", daemon.log())
+        daemon.stop()
+        self.assertNotIn("event=spool.created", place.start().log())
+
+    def test_files_of_others_are_left_alone_and_mentioned(self):
+        place = self.place()
+        place.start().stop()
+        other = pathlib.Path(place.spool + ".bodies", "notes.txt")
+        other.write_text("mine", encoding="utf-8")
+        daemon = place.start()
+        daemon.wait_log("event=spool.strange_files count=1 one=notes.txt")
+        daemon.stop()
+        self.assertEqual(daemon.log().count("spool.strange_files"), 1)
+        self.assertEqual(other.read_text(encoding="utf-8"), "mine")
+        done = place.verify()
+        self.assertIn("notes.txt", done.stdout)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_orphans_are_swept_at_start(self):
         place = self.place()

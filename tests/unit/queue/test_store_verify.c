@@ -1,6 +1,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -213,6 +214,23 @@ static void body_files_are_compared(void **state)
     expect(s, ".part is of no job", 2);
 }
 
+static void files_of_others_are_a_remark(void **state)
+{
+    struct stored *s = *state;
+    struct id ids[4];
+    char *text = NULL;
+    size_t len = 0;
+    fill(s, ids);
+    file_copy(s->path, stored_file(s, ".bodies/README"));
+    FILE *out = open_memstream(&text, &len);
+    assert_non_null(out);
+    assert_int_equal(store_verify(s->path, out, &s->err), ERR_NONE);
+    assert_int_equal(fclose(out), 0);
+    lines_of(text, "a file of others",
+             "not of the spool: 1, one of them README", 1);
+    free(text);
+}
+
 static void crash(void *ctx)
 {
     stored_open(ctx);
@@ -257,6 +275,7 @@ int main(void)
         CASE(a_spool_in_use_is_refused),
         CASE(each_difference_is_a_line),
         CASE(body_files_are_compared),
+        CASE(files_of_others_are_a_remark),
         CASE(files_that_a_crash_left_are_no_finding),
         CASE(damaged_pages_are_found),
     };
