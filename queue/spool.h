@@ -312,9 +312,12 @@ void spool_status_destroy(struct spool_status *status); /* NULL allowed */
  * what holds after the request. changed tells for spool_cancel(),
  * spool_retry() and spool_drop() whether it did what was asked; false
  * otherwise.
+ *
+ * err->code is ERR_NONE, or says that the disk failed: nothing has changed
+ * then, and status may be NULL though there is such a job.
  */
 typedef void (*spool_status_fn)(void *ctx, struct spool_status *status,
-                                bool changed);
+                                bool changed, const struct err *err);
 
 /* client NULL: whosever it is. */
 void spool_find(struct spool *spool, const struct id *id, const char *client,
@@ -359,9 +362,13 @@ struct spool_filter {
  * may be others behind *last, which need not be one of the jobs. A filter that
  * few jobs pass gives short or empty answers with more set, so that nobody
  * waits long. last is NULL when no job was looked at; more is false then.
+ *
+ * What cannot be read ends the answer, with more set; when it is the first that
+ * was to be looked at, err says so (else ERR_NONE) and there are no jobs.
  */
 typedef void (*spool_list_fn)(void *ctx, struct spool_status **jobs,
-                              size_t count, bool more, const struct id *last);
+                              size_t count, bool more, const struct id *last,
+                              const struct err *err);
 
 /* The filter need not outlive the call. */
 void spool_list(struct spool *spool, const struct spool_filter *filter,

@@ -17,6 +17,7 @@ struct change {
     bool changed;
     bool deletes;
     struct spool_status *status;
+    struct err err;
 };
 
 static struct change *change_of(struct spool_request *r)
@@ -150,7 +151,7 @@ static void failed(struct spool_sqlite *s, struct spool_request *r,
     struct change *c = change_of(r);
     struct spool_loaded *loaded =
         c->shut ? spool_sqlite_loaded(s, &c->id) : NULL;
-    (void)err;
+    c->err = *err;
     if (loaded != NULL) {
         loaded->cancelled = false;
         atomic_store(&loaded->gate, CLAIM_GATE_OPEN);
@@ -166,7 +167,7 @@ static void answer(struct spool_sqlite *s, struct spool_request *r)
 {
     struct change *c = change_of(r);
     (void)s;
-    c->fn(c->ctx, c->status, c->changed);
+    c->fn(c->ctx, c->status, c->changed, &c->err);
 }
 
 static void destroy(struct spool_request *r)

@@ -222,13 +222,14 @@ static void tell_due(struct spool_sqlite *s)
 
 static void tell_watches(struct spool_sqlite *s)
 {
+    const struct err none = {.code = ERR_NONE};
     struct spool_watch_node *node;
     while ((node = STAILQ_FIRST(&s->tells)) != NULL) {
         /* Once called, the watch is its owner's again. */
         struct spool_watch *watch = node->watch;
         STAILQ_REMOVE_HEAD(&s->tells, next);
         mem_free(node);
-        watch->fn(watch->ctx, watch->status, false);
+        watch->fn(watch->ctx, watch->status, false, &none);
     }
 }
 

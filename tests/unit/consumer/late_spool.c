@@ -117,6 +117,12 @@ static void release(struct spool *spool, struct claim *claim, int64_t due_ms,
     spool_release(late_of(spool)->inner, claim, due_ms, relay, note);
 }
 
+static void list(struct spool *spool, const struct spool_filter *filter,
+                 spool_list_fn fn, void *ctx)
+{
+    spool_list(late_of(spool)->inner, filter, fn, ctx);
+}
+
 static void stats(struct spool *spool, struct spool_stats *out)
 {
     struct late_spool *late = late_of(spool);
@@ -138,6 +144,7 @@ static const struct spool_ops ops = {
     .accept = accept_job,
     .claim = claim,
     .release = release,
+    .list = list,
     .expire = expire,
     .stats = stats,
 };

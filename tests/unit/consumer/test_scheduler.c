@@ -263,6 +263,19 @@ static void shut_relay_is_passed_over(void **state)
     close_fixture(&f);
 }
 
+static void count_listed(void *ctx, struct spool_status **jobs, size_t count,
+                         bool more, const struct id *last,
+                         const struct err *err)
+{
+    (void)err;
+    (void)more;
+    (void)last;
+    for (size_t i = 0; i < count; i++)
+        spool_status_destroy(jobs[i]);
+    mem_free(jobs);
+    *(size_t *)ctx = count;
+}
+
 static void without_usable_relay_claims_go_back(void **state)
 {
     (void)state;
@@ -282,6 +295,11 @@ static void without_usable_relay_claims_go_back(void **state)
                      first_ms < START_MS + 1000 ? first_ms : START_MS + 1000);
     spool_stats(f.spool, &n);
     assert_int_equal(n.active, 8); /* what is in the lanes */
+    /* And what was held says which relay it waits for. */
+    const struct spool_filter filter = {.relay = "first", .limit = 1000};
+    size_t waits = 0;
+    spool_list(f.spool, &filter, count_listed, &waits);
+    assert_in_range(waits, 1, 64);
     close_fixture(&f);
 }
 

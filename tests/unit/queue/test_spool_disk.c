@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -145,6 +146,8 @@ static void what_a_person_asks_is_done_or_it_is_as_it_was(void **state)
     enum job_state shown = JOB_STATE_COUNT;
     assert_false(spooled_cancel(s, &waits, NULL, &shown));
     assert_int_equal(shown, JOB_QUEUED);
+    assert_int_equal(s->err.code, ERR_FULL);
+    assert_string_equal(s->err.text, "the disk does not take it");
     assert_int_equal(spooled_stats(s).active, 1);
     assert_true(claim_start(claim)); /* the gate is open again */
     (void)spooled_settle(s, claim, RECIPIENT_FAILED, SETTLE_REST_RETRY, 0);
@@ -152,6 +155,7 @@ static void what_a_person_asks_is_done_or_it_is_as_it_was(void **state)
     fail_commits(1);
     struct spool_status *status = spooled_ask(s, spool_retry, &waits, &changed);
     assert_false(changed);
+    assert_int_equal(s->err.code, ERR_FULL);
     assert_int_equal(status->state, JOB_FAILED);
     spool_status_destroy(status);
     assert_null(spooled_claim(s, LANE_NORMAL));
@@ -159,11 +163,42 @@ static void what_a_person_asks_is_done_or_it_is_as_it_was(void **state)
     fail_commits(1);
     status = spooled_ask(s, spool_drop, &waits, &changed);
     assert_false(changed);
+    assert_int_equal(s->err.code, ERR_FULL);
     assert_int_equal(status->state, JOB_FAILED);
     spool_status_destroy(status);
     assert_int_equal(spooled_stats(s).remembered, 1);
     assert_true(spooled_retry(s, &waits));
+    assert_int_equal(s->err.code, ERR_NONE);
     spooled_deliver(s, LANE_NORMAL);
+}
+
+static void what_cannot_be_read_is_not_said_to_be_missing(void **state)
+{
+    struct spooled *s = *state;
+    struct spool_filter filter = {.limit = 1000};
+    struct id nobody;
+    bool changed;
+    id_new(&nobody, 1);
+    struct id id = spooled_put_one(s);
+    for (unsigned i = 1; i < 300; i++)
+        (void)spooled_put_one(s);
+    assert_null(spooled_find(s, &nobody, NULL));
+    assert_int_equal(s->err.code, ERR_NONE);
+    disk_reopen(s); /* nothing of it is in memory */
+    assert_int_equal(truncate(s->path, 8192), 0);
+    assert_null(spooled_find(s, &id, NULL));
+    assert_int_not_equal(s->err.code, ERR_NONE);
+    assert_true(strlen(s->err.text) > 0);
+    assert_null(spooled_ask(s, spool_drop, &id, &changed));
+    assert_int_not_equal(s->err.code, ERR_NONE);
+    /* A first page may still be in memory. */
+    struct listed l = spooled_list(s, &filter);
+    assert_true(l.count < 300);
+    assert_int_equal(l.more, s->err.code == ERR_NONE);
+    filter.after = l.last;
+    filter.has_after = l.more;
+    assert_int_equal(spooled_list(s, &filter).count, 0);
+    assert_int_not_equal(s->err.code, ERR_NONE);
 }
 
 static void jobs_expire_when_the_disk_works_again(void **state)
@@ -190,8 +225,10 @@ static void keep_accepted(void *ctx, const struct spool_accepted *accepted)
     *to = *accepted;
 }
 
-static void keep_changed(void *ctx, struct spool_status *status, bool changed)
+static void keep_changed(void *ctx, struct spool_status *status, bool changed,
+                         const struct err *err)
 {
+    (void)err;
     spool_status_destroy(status);
     *(bool *)ctx = changed;
 }
@@ -341,6 +378,7 @@ int main(void)
         DISK_TEST(unrecorded_settlements_keep_their_order),
         DISK_TEST(a_release_that_changes_nothing_needs_no_disk),
         DISK_TEST(what_a_person_asks_is_done_or_it_is_as_it_was),
+        DISK_TEST(what_cannot_be_read_is_not_said_to_be_missing),
         DISK_TEST(jobs_expire_when_the_disk_works_again),
         DISK_TEST(a_claim_comes_back_in_the_group_that_cancels_it),
         DISK_TEST(the_same_key_twice_in_a_group_is_one_job),

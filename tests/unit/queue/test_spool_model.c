@@ -429,9 +429,11 @@ static void expire_some(struct model *m)
     }
 }
 
-static void told(void *ctx, struct spool_status *status, bool cancelled)
+static void told(void *ctx, struct spool_status *status, bool cancelled,
+                 const struct err *err)
 {
     struct modelled *j = ctx;
+    (void)err;
     assert_false(cancelled);
     j->told++;
     spool_status_destroy(status);

@@ -336,9 +336,11 @@ struct told {
     enum job_state state;
 };
 
-static void tell(void *ctx, struct spool_status *status, bool cancelled)
+static void tell(void *ctx, struct spool_status *status, bool cancelled,
+                 const struct err *err)
 {
     struct told *told = ctx;
+    (void)err;
     assert_false(cancelled);
     told->calls++;
     told->state = status == NULL ? JOB_STATE_COUNT : status->state;
