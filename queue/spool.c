@@ -13,7 +13,9 @@ void spool_init(struct spool *spool, const struct spool_ops *ops,
                             .on_due = options->on_due,
                             .on_due_ctx = options->ctx,
                             .on_room = options->on_room,
-                            .on_room_ctx = options->ctx};
+                            .on_room_ctx = options->ctx,
+                            .on_disk = options->on_disk,
+                            .on_disk_ctx = options->ctx};
 }
 
 enum err_code spool_options_check(const struct spool_options *options,

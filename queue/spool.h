@@ -67,6 +67,13 @@ struct spool_options {
      * not block.
      */
     void (*on_room)(void *ctx);
+    /*
+     * Durable ones: called once when the disk begins to fail, whatever was to
+     * be written, and once when it works and has not failed for some seconds
+     * (err->code is ERR_NONE). On the writer's thread, no lock held, must not
+     * block. NULL: nobody wants to know.
+     */
+    void (*on_disk)(void *ctx, const struct err *err);
     void *ctx;
 };
 

@@ -45,6 +45,8 @@ struct spool {
     void *on_due_ctx;
     void (*on_room)(void *ctx);
     void *on_room_ctx;
+    void (*on_disk)(void *ctx, const struct err *err);
+    void *on_disk_ctx;
 };
 
 void spool_init(struct spool *spool, const struct spool_ops *ops,

@@ -125,6 +125,10 @@ struct spool_sqlite {
     int64_t unrecorded_count;
     int64_t retry_pause_ms; /* 0: the disk works */
     int64_t retry_at_ms;    /* monotonic */
+    struct err failure;     /* the disk's last */
+    int64_t failed_at_ms;   /* monotonic */
+    bool failed;            /* in this round */
+    bool outage;            /* was told, and not its end */
     int64_t house_at_ms;    /* monotonic: when to look for what may go */
     struct spool_request_list files_after; /* tasks when the group is over */
     struct spool_watch_nodes tells;

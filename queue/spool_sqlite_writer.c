@@ -12,6 +12,9 @@
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 1000
 
+/* So long without a failure, and the disk is said to work again. */
+#define OUTAGE_QUIET_MS 1000
+
 /* Bytes of working memory that stay after a large record. */
 #define SCRATCH_KEEP (2U << 20)
 
@@ -130,6 +133,9 @@ static void disk_fails(struct spool_sqlite *s, const struct err *err)
     size_t len = strnlen(err->text, sizeof(s->numbers.disk_error) - 1);
     memcpy(why, err->text, len);
     why[len] = '\0';
+    s->failure = *err;
+    s->failed_at_ms = now_ms;
+    s->failed = true;
     /* At once first: what was large in the group is not tried again. */
     s->retry_at_ms = now_ms + s->retry_pause_ms;
     s->retry_pause_ms *= 2;
@@ -200,6 +206,24 @@ static void publish(struct spool_sqlite *s)
     s->stats.active = s->active;
     s->stats.unrecorded = s->unrecorded_count;
     mutex_unlock(&s->lock);
+}
+
+/* One that fails now and then makes one outage of it. */
+static void tell_disk(struct spool_sqlite *s)
+{
+    const struct err none = {.code = ERR_NONE};
+    const struct err *news = NULL;
+    if (s->failed && !s->outage)
+        news = &s->failure;
+    else if (s->outage && s->numbers.disk_error[0] == '\0' &&
+             clock_mono_ms(clock_system()) >= s->failed_at_ms + OUTAGE_QUIET_MS)
+        news = &none;
+    s->failed = false;
+    if (news == NULL)
+        return;
+    s->outage = news == &s->failure;
+    if (s->base.on_disk != NULL)
+        s->base.on_disk(s->base.on_disk_ctx, news);
 }
 
 static void tell_due(struct spool_sqlite *s)
@@ -323,6 +347,7 @@ static void process(struct spool_sqlite *s, struct spool_request_list *group)
     }
     look_for_room(s);
     publish(s);
+    tell_disk(s);
     tell_due(s);
     if (s->room && s->base.on_room != NULL)
         s->base.on_room(s->base.on_room_ctx);

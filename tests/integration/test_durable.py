@@ -139,6 +139,26 @@ class Case(unittest.TestCase):
 
 
 class Restart(Case):
+    @staticmethod
+    def listed(daemon, **how):
+        with daemon.unix() as client:
+            answer = client.ask({"op": "list", **how})
+            return [job["id"] for job in answer["jobs"]]
+
+    def test_a_list_shows_who_waits_for_a_relay_that_is_down(self):
+        place = self.place()
+        daemon = place.start(is_up=False)
+        (job,) = accepted(daemon, 1)
+        wait_until(lambda: daemon.status(job).get("note"), "it came back")
+        self.assertEqual(self.listed(daemon, relay="main"), [job])
+        self.assertEqual(self.listed(daemon, relay="other"), [])
+        daemon.stop(signal.SIGKILL)
+        daemon = place.start(is_up=False)
+        self.assertEqual(self.listed(daemon, relay="main"), [job])
+        event = daemon.status(job)["trail"][1]
+        self.assertEqual((event["event"], event["relay"]),
+                         ("released", "main"))
+
     def test_waiting_jobs_go_on_after_a_kill(self):
         place = self.place()
         daemon = place.start(is_up=False)
@@ -224,6 +244,11 @@ class Restart(Case):
         daemon = place.start()
         status = daemon.settled(job)
         self.assertEqual(status["state"], "held")
+        (event,) = [e for e in status["trail"] if e["event"] == "interrupted"]
+        self.assertEqual(event["relay"], "main")
+        self.assertEqual(status["recipients"][0]["relay"], "main")
+        self.assertEqual(self.listed(daemon, relay="main", state="held"),
+                         [job])
         self.assertEqual(daemon.settled(other)["state"], "delivered")
         self.assertEqual(len(place.sink.messages()), 2)
 
@@ -519,12 +544,25 @@ class BadDisk(Case):
         wait_until(lambda: sink.log("fault"), "the mail is on its way")
         self.break_disk()
         wait_until(lambda: len(sink.messages()) == 4, "the mail arrived")
+        daemon.wait_log("event=spool.disk_fails")
+        self.assert_asked_in_vain(daemon, ids[0])
         self.assertIn(daemon.status(ids[0])["state"],
                       ("active", "queued", "delivered"))
         self.repair_disk()
         self.assert_delivered(self.spot, daemon, ids)
+        daemon.wait_log("event=spool.disk_works")
+        self.assertEqual(daemon.log().count("spool.disk_fails"), 1)
         self.assertEqual(daemon.stop(), 0)
         self.assert_verified(self.spot)
+
+    def assert_asked_in_vain(self, daemon, job):
+        """Who wants to change a job learns that it is the disk."""
+        with daemon.unix() as client:
+            for op in ("cancel", "retry", "drop"):
+                answer = client.ask({"op": op, "id": job})
+                self.assertEqual(answer.get("error"), "internal", answer)
+                self.assertTrue(answer["retry"], answer)
+                self.assertIn("spool", answer["message"])
 
     def test_settlements_wait_for_syncs(self):
         self.settle_while_broken("FAIL_SYNC")

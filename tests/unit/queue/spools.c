@@ -81,6 +81,12 @@ static void on_due(void *ctx, struct spool_lane lane, int64_t due_ms)
     s->due_count++;
 }
 
+static void on_disk(void *ctx, const struct err *err)
+{
+    struct spooled *s = ctx;
+    atomic_fetch_add(err->code == ERR_NONE ? &s->ends : &s->outages, 1);
+}
+
 static void on_room(void *ctx)
 {
     struct spooled *s = ctx;
@@ -139,6 +145,7 @@ void spooled_open(struct spooled *s, void (*change)(struct spool_options *o))
         .clock = &s->fake.clock,
         .on_due = on_due,
         .on_room = on_room,
+        .on_disk = on_disk,
         .ctx = s,
     };
     if (change != NULL)

@@ -60,6 +60,8 @@ struct spooled {
     struct due_call due[64]; /* the first of them */
     unsigned due_count;
     unsigned room_count;
+    atomic_uint outages; /* that began, */
+    atomic_uint ends;    /* and ended */
 };
 
 /* change, if not NULL, alters the default options. */

@@ -1,3 +1,4 @@
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -82,6 +83,57 @@ static void a_settlement_is_kept_until_the_disk_takes_it(void **state)
     disk_reopen(s);
     assert_int_equal(spooled_state(s, &id), JOB_DELIVERED);
     assert_null(spooled_claim(s, LANE_NORMAL));
+}
+
+static bool soon(atomic_uint *number, unsigned is)
+{
+    for (unsigned i = 0; i < 2000 && atomic_load(number) != is; i++)
+        (void)poll(NULL, 0, 10);
+    return atomic_load(number) == is;
+}
+
+static void on_marked(void *ctx, const struct err *err)
+{
+    assert_int_equal(err->code, ERR_FULL);
+    waiter_done(ctx);
+}
+
+static void an_outage_is_told_once_and_so_is_its_end(void **state)
+{
+    struct spooled *s = *state;
+    (void)spooled_put_one(s);
+    struct claim *claim = spooled_claim(s, LANE_NORMAL);
+    assert_true(claim_start(claim));
+    fail_commits(4); /* the settlement, and when it is tried again */
+    (void)spooled_settle(s, claim, RECIPIENT_DELIVERED, SETTLE_REST_RETRY, 0);
+    assert_true(soon(&s->outages, 1));
+    wait_recorded(s);
+    assert_true(soon(&s->ends, 1)); /* though nobody asks for anything */
+    assert_int_equal(atomic_load(&s->outages), 1);
+    /* One that fails now and then has one outage, or few on a slow machine. */
+    for (unsigned i = 0; i < 50; i++) {
+        fail_commits(1);
+        assert_int_equal(spooled_accept(s, a_job(s, 1)).answer, SPOOL_ERROR);
+        (void)spooled_put_one(s);
+        (void)spooled_put_one(s);
+    }
+    assert_in_range(atomic_load(&s->outages), 2, 10);
+}
+
+static void a_mark_that_fails_is_an_outage(void **state)
+{
+    struct spooled *s = *state;
+    (void)spooled_put_one(s);
+    struct claim *claim = spooled_claim(s, LANE_NORMAL);
+    struct waiter marked;
+    assert_true(claim_start(claim));
+    fail_commits(1);
+    waiter_init(&marked);
+    spool_mark(s->spool, claim, STR("main"), on_marked, &marked);
+    waiter_wait(&marked);
+    waiter_fini(&marked);
+    assert_int_equal(atomic_load(&s->outages), 1);
+    spool_release(s->spool, claim, 0, STR(""), STR(""));
 }
 
 static void unrecorded_settlements_keep_their_order(void **state)
@@ -377,6 +429,8 @@ int main(void)
         DISK_TEST(a_settlement_is_kept_until_the_disk_takes_it),
         DISK_TEST(unrecorded_settlements_keep_their_order),
         DISK_TEST(a_release_that_changes_nothing_needs_no_disk),
+        DISK_TEST(an_outage_is_told_once_and_so_is_its_end),
+        DISK_TEST(a_mark_that_fails_is_an_outage),
         DISK_TEST(what_a_person_asks_is_done_or_it_is_as_it_was),
         DISK_TEST(what_cannot_be_read_is_not_said_to_be_missing),
         DISK_TEST(jobs_expire_when_the_disk_works_again),
