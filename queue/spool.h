@@ -303,6 +303,7 @@ struct spool_status {
     enum job_state state;
     unsigned attempts;
     int64_t next_attempt_ms; /* 0: none planned */
+    int64_t expires_at_ms;   /* 0: never; not the job's if it was retried */
     int64_t settled_ms;      /* 0: not yet */
     char *note;              /* NULL: none */
     struct spool_recipient *recipients;

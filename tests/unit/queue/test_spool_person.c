@@ -303,6 +303,36 @@ static void retry_gives_a_new_time_to_give_up(void **state)
     assert_int_equal(expired.jobs[0].state, JOB_FAILED);
 }
 
+static int64_t expires_at(struct spooled *s, const struct id *id)
+{
+    struct spool_status *status = spooled_find(s, id, NULL);
+    int64_t at_ms = status->expires_at_ms;
+    spool_status_destroy(status);
+    return at_ms;
+}
+
+static void a_time_to_expire_that_has_passed_holds_no_more(void **state)
+{
+    struct spooled *s = *state;
+    struct job *job = a_job(s, 1);
+    job->expires_at_ms = START_MS + 100;
+    struct id id = spooled_put(s, job);
+    spooled_tick(s, 100);
+    assert_int_equal(spooled_expire(s, 1).count, 1);
+    assert_int_equal(expires_at(s, &id), START_MS + 100);
+    assert_true(spooled_retry(s, &id));
+    assert_int_equal(expires_at(s, &id), 0);
+    /* One that is to come does. */
+    job = a_job(s, 1);
+    job->expires_at_ms = START_MS + 500;
+    job->give_up_at_ms = START_MS + 200;
+    id = spooled_put(s, job);
+    spooled_tick(s, 100);
+    assert_int_equal(spooled_expire(s, 1).count, 1);
+    assert_true(spooled_retry(s, &id));
+    assert_int_equal(expires_at(s, &id), START_MS + 500);
+}
+
 static void held_and_deferred_jobs_are_due_at_once(void **state)
 {
     struct spooled *s = *state;
@@ -643,6 +673,7 @@ int main(int argc, char **argv)
         SPOOL_TEST(a_failed_job_is_tried_again),
         SPOOL_TEST(a_retried_job_may_fail_and_be_retried_again),
         SPOOL_TEST(retry_gives_a_new_time_to_give_up),
+        SPOOL_TEST(a_time_to_expire_that_has_passed_holds_no_more),
         SPOOL_TEST(held_and_deferred_jobs_are_due_at_once),
         SPOOL_TEST(what_waits_or_is_done_is_not_retried),
         SPOOL_TEST(what_waits_is_cancelled_by_drop),
