@@ -40,9 +40,9 @@ struct spool_lane {
 struct spool_options {
     const char *const *routes; /* names, copied; index 0 takes unknown ones */
     size_t route_count;
-    int64_t max_jobs; /* waiting, active and held ones */
-    int64_t max_bytes;
-    int64_t history_keep_ms;        /* how long settled jobs are remembered */
+    int64_t max_jobs;        /* waiting, active and held ones */
+    int64_t max_bytes;       /* theirs; kept bodies of failed ones give way */
+    int64_t history_keep_ms; /* how long settled jobs are remembered */
     int64_t history_keep_failed_ms; /* failed and expired ones, with bodies */
     int64_t history_max_jobs;
     int64_t give_up_ms;    /* a job tried again by spool_retry() has so long;
@@ -310,7 +310,7 @@ struct spool_status {
     size_t recipient_count;
     struct spool_event *events;
     size_t event_count;
-    bool has_body; /* can be tried again */
+    bool has_body; /* can be tried again; a failed job's may give way */
 };
 
 void spool_status_destroy(struct spool_status *status); /* NULL allowed */
@@ -438,10 +438,12 @@ struct spool_stats {
     int64_t waiting;
     int64_t active; /* claimed, and neither given back nor cancelled */
     int64_t held;
-    int64_t bytes;      /* of waiting, active and held jobs: job_cost_bytes()
-                         * and what the spool itself adds. In memory also of
-                         * failed ones that keep their body: these bodies give
-                         * way, the oldest first, when an accept needs room */
+    int64_t bytes;      /* of waiting, active and held jobs, and of failed and
+                         * expired ones that keep their body: job_cost_bytes()
+                         * and what the spool itself adds */
+    int64_t kept_bytes; /* those of the failed and expired ones: their bodies
+                         * give way, the first settled first, when an accept
+                         * needs room in max_bytes */
     int64_t remembered; /* settled jobs that can be asked for */
     int64_t keys;
     int64_t commits;      /* since the start; 0 for memory */

@@ -259,6 +259,7 @@ void spool_memory_stats(struct spool *spool, struct spool_stats *stats)
     spool_memory_forget(m, now_ms, &effects);
     *stats = m->numbers;
     stats->keys = (int64_t)m->keys.map.count;
+    stats->kept_bytes = m->kept_bytes;
     mutex_unlock(&m->lock);
     spool_effects_run(m, &effects);
 }

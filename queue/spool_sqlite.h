@@ -219,8 +219,12 @@ MUST_CHECK enum err_code spool_sqlite_update(struct spool_sqlite *s,
                                              struct spool_found *found,
                                              enum job_state before,
                                              struct err *err);
+/* The row was in state from, and had a body. */
 void spool_sqlite_move(struct spool_stats *n, enum job_state from,
-                       enum job_state to, int64_t cost_bytes);
+                       bool had_body, const struct store_row *row);
+/* The row of a settled job goes, or its body does. */
+void spool_sqlite_lighten(struct spool_stats *n, bool had_body,
+                          int64_t cost_bytes);
 
 /* The row goes: its key, if it has one, remembers the state. */
 MUST_CHECK enum err_code spool_sqlite_key_outlives(struct spool_sqlite *s,
@@ -275,6 +279,20 @@ void spool_sqlite_tell(struct spool_sqlite *s, const struct progress *progress,
 /* Within a transaction: what is remembered for too long goes, in bites. */
 MUST_CHECK enum err_code spool_sqlite_forget(struct spool_sqlite *s,
                                              struct err *err);
+
+/*
+ * Bodies of failed jobs give way to one of so many bytes, the first settled
+ * first, some in each group: *enough says whether it can come now. *freed_bytes
+ * is what has gone for it; 0 at first.
+ */
+MUST_CHECK enum err_code spool_sqlite_make_room(struct spool_sqlite *s,
+                                                int64_t cost_bytes,
+                                                int64_t *freed_bytes,
+                                                bool *enough, struct err *err);
+
+/* Whether it can come once they have. */
+bool spool_sqlite_fits(const struct spool_sqlite *s,
+                       const struct spool_stats *n, int64_t cost_bytes);
 
 /* This group settles a job. Nothing if state is not settled. */
 void spool_sqlite_settles(struct spool_sqlite *s, enum job_state state,

@@ -81,6 +81,8 @@ static enum err_code delete_row(struct spool_sqlite *s, struct change *c,
     if (code == ERR_NONE)
         code = spool_sqlite_key_outlives(s, c->found.job, c->before, err);
     s->next_numbers.remembered--;
+    spool_sqlite_lighten(&s->next_numbers, c->found.row.has_body,
+                         c->found.row.cost_bytes);
     return code;
 }
 

@@ -108,32 +108,46 @@ static int64_t *place(struct spool_stats *n, enum job_state state)
     PANIC("no job of the spool is in state %u", (unsigned)state);
 }
 
+void spool_sqlite_lighten(struct spool_stats *n, bool had_body,
+                          int64_t cost_bytes)
+{
+    if (!had_body)
+        return;
+    n->bytes -= cost_bytes;
+    n->kept_bytes -= cost_bytes;
+}
+
 void spool_sqlite_move(struct spool_stats *n, enum job_state from,
-                       enum job_state to, int64_t cost_bytes)
+                       bool had_body, const struct store_row *row)
 {
     (*place(n, from))--;
-    (*place(n, to))++;
+    (*place(n, row->state))++;
     if (job_state_is_settled(from)) {
         n->remembered--;
-        n->bytes += cost_bytes;
+        spool_sqlite_lighten(n, had_body, row->cost_bytes);
+    } else {
+        n->bytes -= row->cost_bytes;
     }
-    if (job_state_is_settled(to)) {
+    bool settled = job_state_is_settled(row->state);
+    if (!settled || row->has_body)
+        n->bytes += row->cost_bytes;
+    if (settled && row->has_body)
+        n->kept_bytes += row->cost_bytes;
+    if (settled)
         n->remembered++;
-        n->bytes -= cost_bytes;
-    }
 }
 
 enum err_code spool_sqlite_update(struct spool_sqlite *s,
                                   struct spool_found *found,
                                   enum job_state before, struct err *err)
 {
+    bool had_body = found->row.has_body;
     enum err_code code = spool_sqlite_begin(s, err);
     if (code != ERR_NONE)
         return code;
     spool_sqlite_row(&found->row, found->job, &found->progress, &s->scratch);
     code = store_update(s->store, &found->row, err);
-    spool_sqlite_move(&s->next_numbers, before, found->progress.state,
-                      found->row.cost_bytes);
+    spool_sqlite_move(&s->next_numbers, before, had_body, &found->row);
     spool_sqlite_settles(s, found->row.state, found->row.settled_ms);
     return code;
 }

@@ -74,8 +74,7 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
     enum err_code code = spool_sqlite_begin(s, err);
     if (code != ERR_NONE)
         return code;
-    spool_sqlite_move(&s->next_numbers, b->before, b->row.state,
-                      b->row.cost_bytes);
+    spool_sqlite_move(&s->next_numbers, b->before, true, &b->row);
     spool_sqlite_settles(s, b->row.state, b->row.settled_ms);
     return store_update(s->store, &b->row, err);
 }

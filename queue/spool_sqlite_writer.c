@@ -191,9 +191,8 @@ static enum err_code run_group(struct spool_sqlite *s,
 
 static void look_for_room(struct spool_sqlite *s)
 {
-    const struct spool_stats *n = &s->numbers;
-    s->room = s->room_wanted && n->waiting + n->held < s->limits.max_jobs &&
-              n->bytes <= s->limits.max_bytes - s->room_bytes;
+    s->room =
+        s->room_wanted && spool_sqlite_fits(s, &s->numbers, s->room_bytes);
     if (s->room)
         s->room_wanted = false;
 }

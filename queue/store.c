@@ -160,6 +160,14 @@ enum err_code store_delete(struct store *s, int64_t seq, struct err *err)
     return code;
 }
 
+enum err_code store_drop_body(struct store *s, int64_t seq, struct err *err)
+{
+    enum err_code code = run_for(s, STORE_BODY_GONE, seq, err);
+    if (code == ERR_NONE)
+        code = run_for(s, STORE_BODY_DELETE, seq, err);
+    return code;
+}
+
 /* ---- looking for rows ---- */
 
 static enum err_code visit_all(struct store *s, struct statement *st,
@@ -226,6 +234,12 @@ enum err_code store_settled(struct store *s, bool failed, int64_t until_ms,
         s->statements[failed ? STORE_JOB_FAILED : STORE_JOB_SETTLED];
     statement_bind_int(st, 1, until_ms);
     return visit_all(s, st, visit, ctx, err);
+}
+
+enum err_code store_kept(struct store *s, store_visit_fn visit, void *ctx,
+                         struct err *err)
+{
+    return visit_all(s, s->statements[STORE_JOB_KEPT], visit, ctx, err);
 }
 
 enum err_code store_each(struct store *s, int64_t seq, store_visit_fn visit,
@@ -509,6 +523,7 @@ enum err_code store_numbers_get(struct store *s, struct spool_stats *numbers,
             .bytes = statement_int(st, 7),
             .remembered = statement_int(st, 8),
             .keys = statement_int(st, 9),
+            .kept_bytes = statement_int(st, 10),
         };
     statement_reset(st);
     return code;
@@ -519,10 +534,10 @@ enum err_code store_numbers_put(struct store *s,
                                 struct err *err)
 {
     const int64_t values[] = {
-        numbers->accepted, numbers->delivered, numbers->failed,
-        numbers->expired,  numbers->cancelled, numbers->waiting,
-        numbers->held,     numbers->bytes,     numbers->remembered,
-        numbers->keys,
+        numbers->accepted, numbers->delivered,  numbers->failed,
+        numbers->expired,  numbers->cancelled,  numbers->waiting,
+        numbers->held,     numbers->bytes,      numbers->remembered,
+        numbers->keys,     numbers->kept_bytes,
     };
     struct statement *st = s->statements[STORE_NUMBERS_PUT];
     for (int i = 0; i < (int)(sizeof(values) / sizeof(values[0])); i++)

@@ -84,6 +84,10 @@ store_update(struct store *s, const struct store_row *row, struct err *err);
 MUST_CHECK enum err_code store_delete(struct store *s, int64_t seq,
                                       struct err *err);
 
+/* Of a settled row: nothing else of it changes. A file is the caller's. */
+MUST_CHECK enum err_code store_drop_body(struct store *s, int64_t seq,
+                                         struct err *err);
+
 /*
  * Called for each row found; views are valid during the call. False: stop. It
  * must not change rows, nor look for others in the same way.
@@ -131,6 +135,10 @@ MUST_CHECK enum err_code store_marked(struct store *s, store_visit_fn visit,
 MUST_CHECK enum err_code store_settled(struct store *s, bool failed,
                                        int64_t until_ms, store_visit_fn visit,
                                        void *ctx, struct err *err);
+
+/* Failed and expired rows that have a body, the first settled first. */
+MUST_CHECK enum err_code store_kept(struct store *s, store_visit_fn visit,
+                                    void *ctx, struct err *err);
 
 /* All rows behind seq (0: from the first) in order. No bodies. */
 MUST_CHECK enum err_code store_each(struct store *s, int64_t seq,

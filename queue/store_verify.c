@@ -174,6 +174,10 @@ static void count(struct verify *v, const struct store_row *row)
         n->remembered++;
     else
         n->bytes += row->cost_bytes;
+    if (job_state_is_settled(row->state) && row->has_body) {
+        n->bytes += row->cost_bytes;
+        n->kept_bytes += row->cost_bytes;
+    }
 }
 
 static bool check_row(void *ctx, const struct store_row *row, struct str body)
@@ -232,6 +236,7 @@ static void check_numbers(struct verify *v)
     check_number(v, "waiting", n.waiting, c->waiting, false);
     check_number(v, "held", n.held, c->held, false);
     check_number(v, "bytes", n.bytes, c->bytes, false);
+    check_number(v, "kept", n.kept_bytes, c->kept_bytes, false);
     check_number(v, "remembered", n.remembered, c->remembered, false);
     check_number(v, "keys", n.keys, c->keys, false);
     /* Of these the oldest are forgotten. */
