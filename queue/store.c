@@ -10,7 +10,8 @@ enum { KEY_LOOK_AGAIN_MS = 3600 * 1000 };
 
 enum err_code store_begin(struct store *s, struct err *err)
 {
-    return database_begin(s->db, err);
+    enum err_code code = store_take(s, err);
+    return code == ERR_NONE ? database_begin(s->db, err) : code;
 }
 
 enum err_code store_commit(struct store *s, struct err *err)

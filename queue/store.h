@@ -25,14 +25,27 @@ struct store;
 
 struct store_options {
     const char *path;
-    const char *const *routes; /* rows of other routes count as the first's */
+    /* Rows of other routes count as the first's. They live as the store. */
+    const char *const *routes;
     size_t route_count;
 };
 
-/* Creates, migrates, or opens; see spool_create_sqlite() for refusals. */
+/*
+ * Creates, migrates, or opens; see spool_create_sqlite() for refusals. A spool
+ * that was there is opened also when the disk takes no commit: see
+ * store_take().
+ */
 MUST_CHECK enum err_code store_open(struct store **out,
                                     const struct store_options *options,
                                     struct err *err);
+
+/*
+ * Writes into the file itself that it is in use, so that the loss of its log
+ * will be found out, and the options' routes. store_open() has tried it, and
+ * store_begin() does it first: until it has succeeded once nothing can be
+ * changed. In no transaction.
+ */
+MUST_CHECK enum err_code store_take(struct store *s, struct err *err);
 
 /* There was none, or nothing in it. */
 bool store_is_new(const struct store *s);

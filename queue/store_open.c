@@ -134,11 +134,10 @@ static enum err_code prepare_all(struct store *s, struct err *err)
 
 /* ---- routes ---- */
 
-static void know_route(struct store *s, const struct store_options *options,
-                       int64_t number, struct str name)
+static void know_route(struct store *s, int64_t number, struct str name)
 {
     for (size_t i = 0; i < s->route_count; i++)
-        if (str_equal(str_from(options->routes[i]), name)) {
+        if (str_equal(str_from(s->route_names[i]), name)) {
             s->routes[i] = number;
             return;
         }
@@ -154,6 +153,7 @@ static enum err_code load_routes(struct store *s,
 {
     struct statement *st = NULL;
     bool row = true;
+    s->route_names = options->routes;
     s->route_count = options->route_count;
     s->routes = mem_calloc(s->route_count + 1, sizeof(int64_t));
     enum err_code code = database_prepare(
@@ -161,8 +161,7 @@ static enum err_code load_routes(struct store *s,
     while (code == ERR_NONE && row) {
         code = database_step(s->db, st, &row, err);
         if (row)
-            know_route(s, options, statement_int(st, 0),
-                       statement_bytes(st, 1));
+            know_route(s, statement_int(st, 0), statement_bytes(st, 1));
     }
     statement_finish(st);
     return code;
@@ -185,9 +184,7 @@ static enum err_code prepare_due(struct store *s, struct err *err)
 }
 
 /* Numbers begin with 1: 0 is a route that no job ever had. */
-static enum err_code add_routes(struct store *s,
-                                const struct store_options *options,
-                                struct err *err)
+static enum err_code add_routes(struct store *s, struct err *err)
 {
     enum err_code code = ERR_NONE;
     for (size_t i = 0; i < s->route_count && code == ERR_NONE; i++) {
@@ -195,7 +192,7 @@ static enum err_code add_routes(struct store *s,
         bool row = false;
         if (s->routes[i] != 0)
             continue;
-        statement_bind_text(st, 1, options->routes[i]);
+        statement_bind_text(st, 1, s->route_names[i]);
         code = database_step(s->db, st, &row, err);
         if (row)
             s->routes[i] = statement_int(st, 0);
@@ -213,20 +210,44 @@ static enum err_code put_closed(struct store *s, bool closed, struct err *err)
     return database_run(s->db, st, err);
 }
 
-/* The first commit also proves that the disk takes one. */
-static enum err_code
-mark_open(struct store *s, const struct store_options *options, struct err *err)
+/* All or nothing, also of what is known of the routes. */
+static enum err_code mark_open(struct store *s, struct err *err)
 {
+    size_t bytes = s->route_count * sizeof(*s->routes);
     enum err_code code = database_begin(s->db, err);
     if (code != ERR_NONE)
         return code;
-    code = add_routes(s, options, err);
+    int64_t *before = mem_alloc(bytes);
+    memcpy(before, s->routes, bytes);
+    code = add_routes(s, err);
     if (code == ERR_NONE)
         code = put_closed(s, false, err);
     if (code == ERR_NONE)
-        return database_commit(s->db, err);
-    database_rollback(s->db);
+        code = database_commit(s->db, err);
+    else
+        database_rollback(s->db);
+    if (code != ERR_NONE)
+        memcpy(s->routes, before, bytes);
+    mem_free(before);
     return code;
+}
+
+enum err_code store_take(struct store *s, struct err *err)
+{
+    if (s->is_taken)
+        return ERR_NONE;
+    enum err_code code = mark_open(s, err);
+    /* The mark has to be in the file itself, and the log gets short. */
+    if (code == ERR_NONE)
+        code = database_checkpoint(s->db, err);
+    s->is_taken = code == ERR_NONE;
+    return code;
+}
+
+/* What a disk says that may take it later. */
+static bool can_wait(enum err_code code)
+{
+    return code == ERR_FULL || code == ERR_SYSTEM;
 }
 
 static enum err_code open_for_use(struct store *s,
@@ -258,12 +279,10 @@ static enum err_code open_for_use(struct store *s,
         code = load_routes(s, options, err);
     if (code == ERR_NONE)
         code = prepare_due(s, err);
-    if (code == ERR_NONE)
-        code = mark_open(s, options, err);
-    /* The mark has to be in the file itself, and the log gets short. */
-    if (code == ERR_NONE)
-        code = database_checkpoint(s->db, err);
-    return code;
+    if (code != ERR_NONE)
+        return code;
+    code = store_take(s, err);
+    return can_wait(code) && !s->file.is_new ? ERR_NONE : code;
 }
 
 static enum err_code open_for_reading(struct store *s, struct err *err)
