@@ -543,6 +543,7 @@ static void numbers_are_of_the_same_transaction(void **state)
         .bytes = INT64_C(8) << 40,
         .remembered = 9,
         .keys = 10,
+        .kept_bytes = 11,
     };
     struct spool_stats got = {.active = 1};
     stored_begin(s);
@@ -567,9 +568,10 @@ static void numbers_are_of_the_same_transaction(void **state)
     assert_int_equal(got.bytes, INT64_C(8) << 40);
     assert_int_equal(got.remembered, 9);
     assert_int_equal(got.keys, 10);
+    assert_int_equal(got.kept_bytes, 11);
 }
 
-/* Which had no idea of it. */
+/* Of which layout 1 had no idea. */
 static void layout_1_learns_what_failed_jobs_keep(void **state)
 {
     static const char back[] =
@@ -580,7 +582,6 @@ static void layout_1_learns_what_failed_jobs_keep(void **state)
     struct stored *s = *state;
     struct spool_stats n = {.kept_bytes = -1};
     struct visited v = {.count = 0};
-    stored_open(s);
     stored_begin(s);
     for (unsigned i = 1; i <= 4; i++) {
         struct sample m;
