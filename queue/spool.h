@@ -94,9 +94,13 @@ spool_create_memory(struct spool **out, const struct spool_options *options,
  *
  * Refused, each with a sentence that says what to do: ERR_EXISTS when another
  * process has it open, ERR_DENIED for wrong permissions, ERR_INVALID for a
- * damaged file, for a schema newer than this program, and for a missing
+ * damaged file, for a schema newer than this program, for a missing
  * write-ahead log of a spool that was not closed (jobs would be lost in
- * silence).
+ * silence), and for a missing or empty file beside a log or bodies.
+ *
+ * When the disk takes no commit, because it is full or broken, a spool that is
+ * there is opened all the same: it can be asked, on_disk is called, and it
+ * accepts and gives out jobs as soon as the disk works.
  *
  * Jobs whose message may have left when the last process died come back by
  * their on_unknown: due at once, or held.

@@ -19,13 +19,14 @@
 #include "queue/store.h"
 
 /*
- * The durable spool, inside: spool_sqlite.c makes it, spool_sqlite_writer.c is
- * the thread that owns the store and runs the requests in groups,
- * spool_sqlite_files.c the one for large bodies. The requests themselves:
- * spool_sqlite_accept.c, spool_sqlite_work.c (claim, settle, release, mark),
- * spool_sqlite_change.c (cancel, retry, drop), spool_sqlite_time.c (expire,
- * forget) and spool_sqlite_ask.c (find, list, watch). spool_sqlite_jobs.c has
- * what they share.
+ * The durable spool, inside: spool_sqlite.c makes it, spool_sqlite_start.c
+ * takes up what the last process left, spool_sqlite_writer.c is the thread that
+ * owns the store and runs the requests in groups, spool_sqlite_files.c the one
+ * for large bodies. The requests themselves: spool_sqlite_accept.c,
+ * spool_sqlite_work.c (claim, settle, release, mark), spool_sqlite_change.c
+ * (cancel, retry, drop), spool_sqlite_time.c (expire, forget) and
+ * spool_sqlite_ask.c (find, list, watch). spool_sqlite_jobs.c has what they
+ * share.
  *
  * A group of requests goes through these steps, each for all of them in the
  * order in which they came:
@@ -134,6 +135,7 @@ struct spool_sqlite {
     struct spool_watch_nodes tells;
     int64_t room_bytes; /* what the least of those refused needs */
     struct buf scratch;
+    bool started; /* see spool_sqlite_start() */
     bool in_transaction;
     bool keys_added;  /* by this group */
     bool keeps_house; /* this group does */
@@ -154,6 +156,17 @@ spool_sqlite_create(struct spool **out, const struct spool_options *options,
 
 /* Of a row's record. */
 void spool_sqlite_record_init(struct buf *record);
+
+/* ---- spool_sqlite_start.c ---- */
+
+/*
+ * What is on the disk before anything else: that the spool is in use, and what
+ * became of jobs that the last process left. If the disk does not take it the
+ * writer tries again, and until then accepts, gives out and changes nothing:
+ * what is sent now would be sent again should the process end.
+ */
+MUST_CHECK enum err_code spool_sqlite_start(struct spool_sqlite *s,
+                                            struct err *err);
 
 /* ---- spool_sqlite_writer.c ---- */
 

@@ -215,12 +215,17 @@ static bool take_all(struct spool_sqlite *s, struct claiming *c, unsigned lane)
     return true;
 }
 
+static bool gives_nothing(const struct spool_sqlite *s)
+{
+    return !s->started || s->unrecorded_count > UNRECORDED_MAX;
+}
+
 static void read(struct spool_sqlite *s, struct spool_request *r)
 {
     struct claiming *c = claiming_of(r);
     unsigned index = spool_sqlite_lane_index(s, c->lane);
     struct spool_sqlite_lane *lane = &s->lanes[index];
-    if (s->unrecorded_count > UNRECORDED_MAX) {
+    if (gives_nothing(s)) {
         lane->stalled = true;
         c->next_ms = SPOOL_NEVER;
     } else if (!take_all(s, c, index) ||
@@ -233,7 +238,7 @@ static void read(struct spool_sqlite *s, struct spool_request *r)
 
 void spool_sqlite_stalled(struct spool_sqlite *s)
 {
-    if (s->unrecorded_count > UNRECORDED_MAX)
+    if (gives_nothing(s))
         return;
     for (unsigned i = 0; i < s->route_count * JOB_PRIORITY_COUNT; i++) {
         struct spool_sqlite_lane *lane = &s->lanes[i];

@@ -45,8 +45,9 @@ static bool wait_locked(struct spool_sqlite *s)
     while (STAILQ_EMPTY(&s->requests)) {
         if (s->stopping)
             return false;
-        int64_t until_ms =
-            STAILQ_EMPTY(&s->unrecorded) ? s->house_at_ms : s->retry_at_ms;
+        int64_t until_ms = s->started && STAILQ_EMPTY(&s->unrecorded)
+                               ? s->house_at_ms
+                               : s->retry_at_ms;
         s->writer_sleeps = true;
         bool woken = cond_wait_until(&s->work, &s->lock, until_ms);
         s->writer_sleeps = false;
@@ -325,6 +326,25 @@ static enum err_code run_kept(struct spool_sqlite *s,
     return code;
 }
 
+/* Not with each request: it may write much before it fails. */
+static enum err_code start_late(struct spool_sqlite *s, struct err *err)
+{
+    if (s->started)
+        return ERR_NONE;
+    if (clock_mono_ms(clock_system()) < s->retry_at_ms) {
+        *err = s->failure;
+        return err->code;
+    }
+    enum err_code code = spool_sqlite_start(s, err);
+    if (code != ERR_NONE) {
+        disk_fails(s, err);
+        return code;
+    }
+    s->next_numbers = s->numbers;
+    disk_works(s);
+    return ERR_NONE;
+}
+
 static void process(struct spool_sqlite *s, struct spool_request_list *group)
 {
     struct spool_request_list all = STAILQ_HEAD_INITIALIZER(all);
@@ -332,7 +352,9 @@ static void process(struct spool_sqlite *s, struct spool_request_list *group)
     struct spool_request *r;
     s->now_ms = clock_real_ms(s->clock);
     keep_house(s);
-    enum err_code code = run_kept(s, &all, &err);
+    enum err_code code = start_late(s, &err);
+    if (code == ERR_NONE)
+        code = run_kept(s, &all, &err);
     if (code != ERR_NONE)
         fail_all(s, group, &err);
     else

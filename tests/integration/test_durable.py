@@ -564,6 +564,48 @@ class BadDisk(Case):
                 self.assertTrue(answer["retry"], answer)
                 self.assertIn("spool", answer["message"])
 
+    def start_while_broken(self, variable, how):
+        """A restart while the disk takes nothing."""
+        daemon = self.spot.start(is_up=False)
+        ids = accepted(daemon, 5)
+        self.assertEqual(daemon.stop(how), 0 if how == signal.SIGTERM
+                         else KILLED)
+        self.break_disk()
+        daemon = self.spot.start(**self.environment(variable))
+        daemon.wait_log("event=spool.disk_fails")
+        self.assert_refused(daemon)
+        self.assertEqual(daemon.status(ids[0])["state"], "queued")
+        stats = daemon.stats()
+        self.assertTrue(stats["spool"]["disk_error"], stats)
+        self.assertEqual(stats["ledger"]["waiting"], 5)
+        self.assertEqual(stats["ledger"]["active"], 0)
+        # What is sent now would be sent again after another restart.
+        self.assertEqual(self.spot.sink.messages(), [])
+        self.assertEqual(daemon.stop(), 0)
+        daemon = self.spot.start(**self.environment(variable))
+        daemon.wait_log("event=spool.disk_fails")
+        self.repair_disk()
+        self.assert_delivered(self.spot, daemon, ids)
+        ids = accepted(daemon, 3)
+        self.assert_delivered(self.spot, daemon, ids)
+        daemon.wait_log("event=spool.disk_works")
+        self.assertEqual(daemon.log().count("event=spool.disk_fails"), 1)
+        self.assertEqual(daemon.stop(), 0)
+        self.assert_verified(self.spot)
+
+    def test_a_start_while_writes_fail(self):
+        self.start_while_broken("FAIL_WRITE", signal.SIGTERM)
+
+    def test_a_start_with_a_log_that_cannot_be_synced_is_refused(self):
+        daemon = self.spot.start(is_up=False)
+        ids = accepted(daemon, 5)
+        daemon.stop(signal.SIGKILL)
+        self.break_disk()
+        with self.assertRaises(AssertionError):
+            self.spot.start(**self.environment("FAIL_SYNC"))
+        self.repair_disk()
+        self.assert_delivered(self.spot, self.spot.start(), ids)
+
     def test_settlements_wait_for_syncs(self):
         self.settle_while_broken("FAIL_SYNC")
 
@@ -597,6 +639,40 @@ class FullDisk(Case):
             self.skipTest("mounting needs root: "
                           f"{os.strerror(ctypes.get_errno())}")
         place.stack.callback(libc.umount2, target, 2)
+
+    def start_on_full(self, how):
+        place = self.place()
+        self.mounted(place)
+        daemon = place.start(is_up=False)
+        ids = accepted(daemon, 50, text=("z" * 70 + "\n") * 100)
+        daemon.stop(how)
+        ballast = pathlib.Path(place.spool_dir, "ballast")
+        with contextlib.suppress(OSError), ballast.open("wb", 0) as file:
+            for size in (4096, 1):
+                while file.write(b"x" * size):
+                    pass
+        large = [mail(text=("z" * 70 + "\n") * 150) for _ in range(300)]
+        for _ in range(3):
+            daemon = place.start(is_up=False)
+            self.assertEqual(daemon.status(ids[-1])["state"], "queued")
+            answers = submit(daemon, *large)
+            self.assertFalse(answers[-1]["ok"])
+            self.assertIn(answers[-1]["error"], DISK_ERRORS)
+            self.assertTrue(answers[-1]["retry"])
+            # After a kill there may be room in the log.
+            ids += [a["id"] for a in answers if a["ok"]]
+            daemon.stop(how)
+        daemon = place.start()
+        ballast.unlink()
+        self.assert_delivered(place, daemon, ids)
+        self.assertEqual(daemon.stop(), 0)
+        self.assert_verified(place)
+
+    def test_a_start_on_a_full_disk(self):
+        self.start_on_full(signal.SIGTERM)
+
+    def test_a_start_on_a_full_disk_after_a_kill(self):
+        self.start_on_full(signal.SIGKILL)
 
     def test_full_and_with_room_again(self):
         place = self.place()

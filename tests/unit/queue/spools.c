@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "core/log.h"
 #include "core/mem.h"
 
 #define PATIENCE_MS 60000
@@ -19,6 +20,7 @@ static bool durable;
 void spools_choose(int argc, char **argv)
 {
     durable = argc > 1 && strcmp(argv[1], "sqlite") == 0;
+    log_setup(STDERR_FILENO, LOG_LEVEL_WARNING);
 }
 
 bool spools_are_durable(void)
