@@ -146,6 +146,11 @@ static struct spool_sqlite *make(const struct spool_options *options,
     return s;
 }
 
+static void on_damaged(void *ctx, int64_t seq, struct str id)
+{
+    spool_sqlite_damaged(ctx, seq, id);
+}
+
 static enum err_code open_disk(struct spool_sqlite *s, const char *path,
                                struct err *err)
 {
@@ -156,6 +161,7 @@ static enum err_code open_disk(struct spool_sqlite *s, const char *path,
     if (code != ERR_NONE)
         return code;
     char *directory = bodies_directory(path);
+    store_on_damaged(s->store, on_damaged, s);
     code = bodies_open(&s->bodies, directory, err);
     mem_free(directory);
     s->now_ms = clock_real_ms(s->clock);

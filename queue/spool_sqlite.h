@@ -85,6 +85,9 @@ struct spool_sqlite_disk {
                                 const struct body *body, struct err *err);
 };
 
+/* More damaged rows than these are not logged. */
+#define SPOOL_DAMAGED_MAX 100
+
 struct spool_sqlite {
     struct spool base;
     struct spool_sqlite_disk disk;
@@ -135,6 +138,8 @@ struct spool_sqlite {
     struct spool_watch_nodes tells;
     int64_t room_bytes; /* what the least of those refused needs */
     struct buf scratch;
+    int64_t damaged[SPOOL_DAMAGED_MAX]; /* rows that the log has */
+    size_t damaged_count;
     bool started; /* see spool_sqlite_start() */
     bool in_transaction;
     bool keys_added;  /* by this group */
@@ -206,15 +211,26 @@ struct spool_found {
 };
 
 /*
+ * False: it cannot be read, or is another's or of another state than its row
+ * says. It is left alone then, and the log tells of it, once.
+ */
+bool spool_sqlite_decode(struct spool_sqlite *s, const struct store_row *row,
+                         struct job **job, struct progress *progress);
+
+/* The log tells of it, once. */
+void spool_sqlite_damaged(struct spool_sqlite *s, int64_t seq, struct str id);
+
+/*
  * Not found: no such job for this client (NULL: anybody's), or one that is
- * remembered for too long, or one whose record is damaged.
+ * remembered for too long. ERR_INVALID: it is damaged.
  */
 MUST_CHECK enum err_code spool_sqlite_find(struct spool_sqlite *s,
                                            const struct id *id,
                                            const char *client,
                                            struct spool_found *found,
                                            struct err *err);
-bool spool_found_take(struct spool_found *found, const struct store_row *row);
+bool spool_found_take(struct spool_sqlite *s, struct spool_found *found,
+                      const struct store_row *row);
 void spool_found_fini(struct spool_found *found);
 
 /* What the world is told: f's, or that it is active. */

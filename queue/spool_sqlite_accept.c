@@ -151,6 +151,12 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
         return ERR_NONE;
     if (a->loaded->job->key != NULL) {
         enum err_code code = find_key(s, a, &taken, err);
+        if (code == ERR_INVALID) {
+            /* The first, or its key, is damaged: only this one is refused. */
+            a->accepted.answer = SPOOL_ERROR;
+            a->accepted.err = *err;
+            return ERR_NONE;
+        }
         if (code != ERR_NONE || taken)
             return code;
     }

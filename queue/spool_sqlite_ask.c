@@ -164,7 +164,7 @@ static void consider(struct listing *l, const struct store_row *row)
     if (l->filter.states != 0 && (l->filter.states & (1U << state)) == 0)
         return;
     if (spool_sqlite_is_forgotten(s, row->state, row->settled_ms) ||
-        !spool_found_take(&found, row))
+        !spool_found_take(l->s, &found, row))
         return;
     if (progress_passes(&found.progress, found.job, state, &l->filter))
         l->jobs[l->count++] =
@@ -234,7 +234,7 @@ static enum err_code start_of(struct listing *l, int64_t *seq, struct err *err)
         return ERR_NONE;
     enum err_code code =
         store_find(l->s->store, &l->filter.after, see_first, &first, err);
-    if (code == ERR_NOT_FOUND)
+    if (code == ERR_NOT_FOUND || code == ERR_INVALID)
         return seek(l->s, &l->filter.after, seq, err);
     *seq = first.seq;
     return code;

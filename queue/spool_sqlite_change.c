@@ -92,6 +92,11 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
     struct change *c = change_of(r);
     enum err_code code =
         spool_sqlite_find(s, &c->id, c->client, &c->found, err);
+    if (code == ERR_INVALID) {
+        /* That is nobody else's trouble. */
+        c->err = *err;
+        return ERR_NONE;
+    }
     if (code != ERR_NONE || !c->found.found)
         return code;
     c->before = c->found.progress.state;

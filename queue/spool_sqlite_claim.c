@@ -55,10 +55,13 @@ static void load_row(struct reading *reading, const struct store_row *row,
     struct spool_window *window = &s->lanes[reading->lane].window;
     struct progress progress;
     struct job *job;
-    /* A damaged record is left alone: --verify tells of it. */
-    if (codec_get(row->record, &job, &progress) != ERR_NONE)
+    if (!row->has_body || (!row->body_in_file && body.len != row->body_bytes)) {
+        spool_sqlite_damaged(s, row->seq, str_from(row->id.text));
         return;
-    if (!row->body_in_file && row->has_body)
+    }
+    if (!spool_sqlite_decode(s, row, &job, &progress))
+        return;
+    if (!row->body_in_file)
         job->body = body_of(body);
     struct spool_loaded *loaded = spool_loaded_new(job);
     loaded->progress = progress;

@@ -64,7 +64,7 @@ static bool take_settled(void *ctx, const struct store_row *row,
                             .has_body = row->has_body,
                             .has_file = row->has_body && row->body_in_file};
     if (bite->s->now_ms - row->settled_ms < bite->s->limits.key_window_ms)
-        (void)spool_found_take(&old->found, row);
+        (void)spool_found_take(bite->s, &old->found, row);
     bite->next_ms = SPOOL_NEVER;
     return true;
 }
@@ -123,7 +123,7 @@ static enum err_code forget_kind(struct spool_sqlite *s, bool failed,
     } while (code == ERR_NONE && bite.count == FORGET_BITE);
     s->forget_at_ms[failed] = bite.next_ms;
     if (code == ERR_INVALID) {
-        /* A damaged row is in the way: that must not stop new jobs. */
+        /* A damaged page is in the way: that must not stop new jobs. */
         s->forget_at_ms[failed] = s->now_ms + DAMAGED_PAUSE_MS;
         return ERR_NONE;
     }
@@ -204,7 +204,7 @@ static enum err_code drop_bite(struct spool_sqlite *s,
 /*
  * What was over max_bytes before goes a little at a time, as much again as the
  * new job takes: nobody waits for all of it. If nothing is found to go, because
- * a damaged row is in the way, the job comes all the same.
+ * a damaged page is in the way, the job comes all the same.
  */
 enum err_code spool_sqlite_make_room(struct spool_sqlite *s, int64_t cost_bytes,
                                      int64_t *freed_bytes, bool *enough,

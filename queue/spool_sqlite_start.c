@@ -4,6 +4,7 @@
 #define MARKED_BITE 64
 
 struct marked {
+    struct spool_sqlite *s;
     struct spool_found jobs[MARKED_BITE];
     size_t count;
 };
@@ -12,7 +13,7 @@ static bool take_marked(void *ctx, const struct store_row *row, struct str body)
 {
     struct marked *marked = ctx;
     (void)body;
-    if (spool_found_take(&marked->jobs[marked->count], row))
+    if (spool_found_take(marked->s, &marked->jobs[marked->count], row))
         marked->count++;
     return marked->count < MARKED_BITE;
 }
@@ -63,6 +64,7 @@ static enum err_code hold_marked(struct spool_sqlite *s, struct err *err)
     struct marked *marked;
     enum err_code code = ERR_NONE;
     MEM_NEW(marked);
+    marked->s = s;
     do
         code = hold_bite(s, marked, err);
     while (code == ERR_NONE && marked->count == MARKED_BITE);

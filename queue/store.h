@@ -108,7 +108,17 @@ MUST_CHECK enum err_code store_drop_body(struct store *s, int64_t seq,
 typedef bool (*store_visit_fn)(void *ctx, const struct store_row *row,
                                struct str body);
 
-/* ERR_NOT_FOUND. The body is not read (visit gets an empty one). */
+/*
+ * Told of each row that cannot be what was written: it is passed over, as often
+ * as somebody looks where it is. id is what its column has, whatever that is.
+ */
+typedef void (*store_damaged_fn)(void *ctx, int64_t seq, struct str id);
+void store_on_damaged(struct store *s, store_damaged_fn fn, void *ctx);
+
+/*
+ * ERR_NOT_FOUND; ERR_INVALID also when the row is damaged. The body is not read
+ * (visit gets an empty one).
+ */
 MUST_CHECK enum err_code store_find(struct store *s, const struct id *id,
                                     store_visit_fn visit, void *ctx,
                                     struct err *err);

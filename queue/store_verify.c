@@ -10,13 +10,15 @@
 #include "queue/progress.h"
 #include "queue/store_inner.h"
 
+#define SHIFT "2"
+_Static_assert(STORE_LANE_SHIFT == 2, "SHIFT says it too");
+
 /* One run of store_verify(). */
 struct verify {
     struct store *store;
     struct bodies *bodies; /* NULL: no such directory */
     FILE *out;
     int64_t findings;
-    int64_t last_seq;
     struct spool_stats counted;
     int64_t body_rows;
 };
@@ -184,24 +186,35 @@ static bool check_row(void *ctx, const struct store_row *row, struct str body)
 {
     struct verify *v = ctx;
     (void)body;
-    v->last_seq = row->seq;
     check_record(v, row);
     check_body(v, row);
     count(v, row);
     return true;
 }
 
+static void find_damaged(void *ctx, int64_t seq, struct str text)
+{
+    struct id id;
+    bool good = id_parse(text, &id);
+    finding(ctx, "jobs: row %" PRId64 " of its jobs cannot be read%s%s", seq,
+            good ? ", that of job " : "", good ? id.text : "");
+}
+
 static void check_rows(struct verify *v)
 {
     struct err err = {.code = ERR_NONE};
-    v->last_seq = INT64_MIN;
-    v->store->damaged_seq = INT64_MIN;
-    while (store_each(v->store, v->last_seq, check_row, v, &err) != ERR_NONE) {
+    int64_t lost = 0;
+    store_on_damaged(v->store, find_damaged, v);
+    if (store_each(v->store, INT64_MIN, check_row, v, &err) != ERR_NONE)
         finding(v, "jobs: %s", err.text);
-        if (v->store->damaged_seq <= v->last_seq)
-            return; /* not a row that can be passed over */
-        v->last_seq = v->store->damaged_seq;
-    }
+    store_on_damaged(v->store, NULL, NULL);
+    if (database_ask(v->store->db,
+                     "SELECT count(*) FROM job WHERE lane >> " SHIFT
+                     " NOT IN (SELECT number FROM route)",
+                     0, &lost, &err) != ERR_NONE)
+        finding(v, "jobs: %s", err.text);
+    if (lost > 0)
+        finding(v, "jobs: %" PRId64 " are of routes that are not there", lost);
 }
 
 /* ---- the whole ---- */

@@ -432,6 +432,36 @@ class Torn(Case):
         self.assertEqual(daemon.stop(), 0)
         self.assert_verified(place)
 
+    def test_a_damaged_job_stops_no_other(self):
+        place = self.place()
+        daemon = place.start(is_up=False)
+        ids = accepted(daemon, 6)
+        daemon.stop()
+        with contextlib.closing(sqlite3.connect(place.spool)) as db:
+            db.execute("UPDATE job SET record = x'00' WHERE id = ?",
+                       (ids[1],))
+            db.execute("UPDATE job SET state = 99 WHERE id = ?", (ids[3],))
+            db.commit()
+        daemon = place.start()
+        others = [job for job in ids if job not in (ids[1], ids[3])]
+        self.assert_delivered(place, daemon, others + accepted(daemon, 3))
+        with daemon.unix() as client:
+            for job in (ids[1], ids[3]):
+                answer = client.ask({"op": "status", "id": job})
+                self.assertEqual((answer["ok"], answer["error"]),
+                                 (False, "internal"))
+            answer = client.ask({"op": "list"})
+            self.assertEqual(len(answer["jobs"]), 7)
+        self.assertEqual(daemon.stats()["ledger"]["waiting"], 2)
+        self.assertEqual(daemon.stop(), 0)
+        log = daemon.log()
+        self.assertEqual(log.count("event=spool.damaged_job"), 2)
+        done = place.verify()
+        self.assertNotEqual(done.returncode, 0)
+        for job in (ids[1], ids[3]):
+            self.assertIn(f"event=spool.damaged_job job={job} ", log)
+            self.assertIn(job, done.stdout)
+
     def test_a_new_spool_is_logged(self):
         place = self.place()
         daemon = place.start()
