@@ -24,6 +24,7 @@ void outlet_init(struct outlet *o, struct errand_env *env,
         .relay = relay,
         .relay_index = relay_index,
         .share = share,
+        .look_ms = INT64_MAX,
     };
     for (unsigned i = 0; i < OUTLET_PLACE_COUNT; i++)
         TAILQ_INIT(&o->places[i]);
@@ -255,6 +256,7 @@ static void serve(struct outlet *o, int64_t now_ms)
 {
     enum relay_mode mode = mode_of(o, now_ms);
     bool ready = mode == RELAY_READY;
+    o->starved = false;
     if (o->waiting_count == 0)
         return;
     if (o->draining || (!ready && mode != RELAY_TRIAL)) {
@@ -271,6 +273,7 @@ static void serve(struct outlet *o, int64_t now_ms)
            open_session(o, now_ms))
         ;
     give_back_beyond(o, keep_count(o, has_tokens));
+    o->starved = !has_tokens;
 }
 
 static void on_changed(void *ctx, struct sender *x)
@@ -332,14 +335,22 @@ static bool open_session(struct outlet *o, int64_t now_ms)
 bool outlet_wants(struct outlet *o, int64_t now_ms)
 {
     enum relay_mode mode = mode_of(o, now_ms);
+    o->look_ms = INT64_MAX;
     if (o->draining || o->share == 0)
         return false;
     if (mode != RELAY_READY && mode != RELAY_TRIAL)
         return true; /* to give it back */
-    if (relay_rate_wait_ms(o->env->rates, o->relay_index, now_ms) > 0)
+    int64_t wait_ms = relay_rate_wait_ms(o->env->rates, o->relay_index, now_ms);
+    if (o->starved || wait_ms > 0) {
+        /* Another worker may have given one back just now. */
+        o->look_ms = now_ms + (wait_ms > 0 ? wait_ms : 1);
         return false;
+    }
     if (mode == RELAY_TRIAL)
         return idle_one(o, false, false) != NULL;
+    /* Nobody tells when a crowded relay may be asked for one more. */
+    if (o->sessions < o->share && !may_open(o, now_ms))
+        o->look_ms = now_ms + CROWDED_LOOK_MS;
     return o->counts[OUTLET_CONNECTING] > o->waiting_count ||
            idle_one(o, true, false) != NULL || may_open(o, now_ms) ||
            roomy_one(o) != NULL;
@@ -466,14 +477,6 @@ int64_t outlet_tick(struct outlet *o, int64_t now_ms)
         next_ms = earlier(next_ms, end_waiting(o, now_ms));
         serve(o, now_ms);
     }
-    int64_t token_ms =
-        relay_rate_wait_ms(o->env->rates, o->relay_index, now_ms);
-    if (token_ms > 0)
-        next_ms = earlier(next_ms, now_ms + token_ms);
-    /* Nobody tells when a crowded relay may be asked for one more. */
-    if (o->sessions < o->share && mode_of(o, now_ms) == RELAY_READY &&
-        !relay_state_may_ask(o->env->states, o->relay_index, now_ms))
-        next_ms = earlier(next_ms, now_ms + CROWDED_LOOK_MS);
     return next_ms;
 }
 

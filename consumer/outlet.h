@@ -49,6 +49,8 @@ struct outlet {
     struct sender_list ages;    /* by the time they became open */
     struct errand_list waiting; /* for a session or a token */
     size_t waiting_count;       /* see outlet.c, keep_count() */
+    bool starved;               /* one of them has no token */
+    int64_t look_ms;            /* see outlet_wants() */
     bool draining;
 };
 
@@ -56,7 +58,11 @@ void outlet_init(struct outlet *o, struct errand_env *env,
                  const struct pool_relay *relay, size_t relay_index,
                  size_t share);
 
-/* Whether it would take a claim from its lane now, to send or to give back. */
+/*
+ * Whether it would take a claim from its lane now, to send or to give back.
+ * look_ms then is when to ask again though nothing has happened (for a token,
+ * for one more session of a crowded relay), or INT64_MAX.
+ */
 bool outlet_wants(struct outlet *o, int64_t now_ms);
 
 /* Takes the claim: it is sent, waits, or is given back. */

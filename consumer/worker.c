@@ -164,6 +164,10 @@ static bool turn(struct worker *w)
             next_ms = tick_ms;
     }
     take_jobs(w, now_ms);
+    /* As found when the last job was taken: others take tokens, too. */
+    for (size_t i = 0; i < w->pool->relay_count; i++)
+        if (w->outlets[i].look_ms < next_ms)
+            next_ms = w->outlets[i].look_ms;
     wake_at(w, next_ms, now_ms);
     return true;
 }

@@ -37,6 +37,9 @@ struct mini_relay {
     unsigned greeted;
     unsigned refused;
     unsigned open;
+    unsigned slow; /* times that "slow" is to be told so */
+    unsigned told_slow;
+    const char *extensions;
     unsigned quits;
     unsigned mails;
     unsigned conn_count;
@@ -48,6 +51,20 @@ static bool say(struct conn *c, const char *text)
 {
     size_t len = strlen(text);
     return send(c->fd, text, len, MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+/* More bytes behind those that were not taken yet. False: no more come. */
+static bool receive(struct conn *c)
+{
+    memmove(c->data, c->data + c->used, c->len - c->used);
+    c->len -= c->used;
+    c->used = 0;
+    if (c->len == sizeof(c->data))
+        return false;
+    ssize_t got = recv(c->fd, c->data + c->len, sizeof(c->data) - c->len, 0);
+    if (got > 0)
+        c->len += (size_t)got;
+    return got > 0;
 }
 
 /* The next line without CRLF, valid until the next call; NULL at the end. */
@@ -63,17 +80,23 @@ static char *next_line(struct conn *c)
                 end[-1] = '\0';
             return start;
         }
-        memmove(c->data, start, c->len - c->used);
-        c->len -= c->used;
-        c->used = 0;
-        if (c->len == sizeof(c->data))
+        if (!receive(c))
             return NULL;
-        ssize_t got =
-            recv(c->fd, c->data + c->len, sizeof(c->data) - c->len, 0);
-        if (got <= 0)
-            return NULL;
-        c->len += (size_t)got;
     }
+}
+
+static bool skip(struct conn *c, size_t bytes)
+{
+    while (bytes > 0) {
+        size_t here = c->len - c->used;
+        if (here > bytes)
+            here = bytes;
+        c->used += here;
+        bytes -= here;
+        if (bytes > 0 && !receive(c))
+            return false;
+    }
+    return true;
 }
 
 /* What is between < and @ or >. */
@@ -96,6 +119,8 @@ static bool take_rcpt(struct conn *c, const char *line, struct mini_mail *mail,
 {
     char name[64];
     local_part(line, name, sizeof(name));
+    if (mail->connection == 0)
+        return say(c, "503 no mail\r\n");
     mutex_lock(&c->relay->lock);
     unsigned limit = c->relay->recipient_limit;
     mutex_unlock(&c->relay->lock);
@@ -124,16 +149,11 @@ static bool wait_while_held(struct mini_relay *r)
     return go_on;
 }
 
-static bool take_data(struct conn *c, struct mini_mail *mail)
+/* The message is there. */
+static bool take_message(struct conn *c, const struct mini_mail *mail)
 {
     struct mini_relay *r = c->relay;
-    const char *line;
-    if (!say(c, "354 go ahead\r\n"))
-        return false;
-    while ((line = next_line(c)) != NULL && strcmp(line, ".") != 0)
-        ;
-    if (line == NULL || !wait_while_held(r) ||
-        strcmp(mail->sender, "drop-dot") == 0)
+    if (!wait_while_held(r) || strcmp(mail->sender, "drop-dot") == 0)
         return false;
     if (strncmp(mail->sender, "final-", 6) == 0)
         return say_code(c, mail->sender + 6);
@@ -144,15 +164,59 @@ static bool take_data(struct conn *c, struct mini_mail *mail)
     return say(c, "250 taken\r\n");
 }
 
+static bool take_data(struct conn *c, const struct mini_mail *mail)
+{
+    const char *line;
+    if (!say(c, "354 go ahead\r\n"))
+        return false;
+    while ((line = next_line(c)) != NULL && strcmp(line, ".") != 0)
+        ;
+    return line != NULL && take_message(c, mail);
+}
+
+/* One chunk with the whole message is what we get. */
+static bool take_chunk(struct conn *c, const char *line,
+                       const struct mini_mail *mail, bool wanted)
+{
+    unsigned bytes = 0;
+    if (sscanf(line, "BDAT %u LAST", &bytes) != 1 || !skip(c, bytes))
+        return false;
+    return wanted ? take_message(c, mail) : say(c, "503 no recipients\r\n");
+}
+
+/* False: it is not, or no more, to be told so. */
+static bool tell_slow(struct conn *c, const struct mini_mail *mail)
+{
+    struct mini_relay *r = c->relay;
+    mutex_lock(&r->lock);
+    bool tell = strcmp(mail->sender, "slow") == 0 && r->slow > 0;
+    r->slow -= tell;
+    r->told_slow += tell;
+    mutex_unlock(&r->lock);
+    return tell;
+}
+
 static bool take_mail(struct conn *c, const char *line, struct mini_mail *mail)
 {
     *mail = (struct mini_mail){.connection = c->number};
     local_part(line, mail->sender, sizeof(mail->sender));
     if (strcmp(mail->sender, "drop-mail") == 0)
         return false;
-    if (strncmp(mail->sender, "mail-", 5) == 0)
-        return say_code(c, mail->sender + 5);
-    return say(c, "250 ok\r\n");
+    bool slow = tell_slow(c, mail);
+    if (!slow && strncmp(mail->sender, "mail-", 5) != 0)
+        return say(c, "250 ok\r\n");
+    mail->connection = 0; /* what follows in the same flight is of no mail */
+    return slow ? say(c, "451 4.7.28 slow down\r\n")
+                : say_code(c, mail->sender + 5);
+}
+
+static bool offer(struct conn *c)
+{
+    mutex_lock(&c->relay->lock);
+    const char *extensions = c->relay->extensions;
+    mutex_unlock(&c->relay->lock);
+    return say(c, "250-mini\r\n") && say(c, extensions) &&
+           say(c, "250 HELP\r\n");
 }
 
 static void talk(struct conn *c)
@@ -170,6 +234,10 @@ static void talk(struct conn *c)
         } else if (strcmp(line, "DATA") == 0) {
             ok = recipients > 0 ? take_data(c, &mail)
                                 : say(c, "503 no recipients\r\n");
+        } else if (strncmp(line, "BDAT", 4) == 0) {
+            ok = take_chunk(c, line, &mail, recipients > 0);
+        } else if (strncmp(line, "EHLO", 4) == 0) {
+            ok = offer(c);
         } else if (strcmp(line, "QUIT") == 0) {
             mutex_lock(&c->relay->lock);
             c->relay->quits++;
@@ -177,7 +245,7 @@ static void talk(struct conn *c)
             (void)say(c, "221 bye\r\n");
             ok = false;
         } else {
-            ok = say(c, "250 ok\r\n"); /* EHLO, RSET */
+            ok = say(c, "250 ok\r\n"); /* RSET */
         }
     }
 }
@@ -254,6 +322,7 @@ struct mini_relay *mini_relay_start(unsigned port)
     MEM_NEW(r);
     r->recipient_limit = UINT32_MAX;
     r->session_limit = UINT32_MAX;
+    r->extensions = "";
     if (net_address_parse(STR("127.0.0.1"), port, &address, &err) != ERR_NONE ||
         net_listen_tcp(&address, &r->fd, &err) != ERR_NONE) {
         mem_free(r);
@@ -311,6 +380,20 @@ void mini_relay_limit_sessions(struct mini_relay *r, unsigned limit)
     mutex_unlock(&r->lock);
 }
 
+void mini_relay_offer(struct mini_relay *r, const char *extensions)
+{
+    mutex_lock(&r->lock);
+    r->extensions = extensions;
+    mutex_unlock(&r->lock);
+}
+
+void mini_relay_slow(struct mini_relay *r, unsigned times)
+{
+    mutex_lock(&r->lock);
+    r->slow = times;
+    mutex_unlock(&r->lock);
+}
+
 void mini_relay_hold(struct mini_relay *r, bool hold)
 {
     mutex_lock(&r->lock);
@@ -350,6 +433,11 @@ unsigned mini_relay_open(struct mini_relay *r)
 unsigned mini_relay_mails(struct mini_relay *r)
 {
     return read_number(r, &r->mails);
+}
+
+unsigned mini_relay_told_slow(struct mini_relay *r)
+{
+    return read_number(r, &r->told_slow);
 }
 
 unsigned mini_relay_quits(struct mini_relay *r)

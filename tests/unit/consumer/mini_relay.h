@@ -40,6 +40,15 @@ void mini_relay_limit_recipients(struct mini_relay *r, unsigned limit);
 /* Connections beyond get a 421 greeting; 0: all of them. */
 void mini_relay_limit_sessions(struct mini_relay *r, unsigned limit);
 
+/*
+ * What EHLO offers from now on, lines of "250-KEYWORD\r\n": PIPELINING and
+ * CHUNKING are understood. A literal; "" at first.
+ */
+void mini_relay_offer(struct mini_relay *r, const char *extensions);
+
+/* So many MAILs of "slow" are told that it goes too fast. */
+void mini_relay_slow(struct mini_relay *r, unsigned times);
+
 /* While held, no reply to a final dot is given. */
 void mini_relay_hold(struct mini_relay *r, bool hold);
 
@@ -50,6 +59,7 @@ unsigned mini_relay_connections(struct mini_relay *r); /* ever greeted */
 unsigned mini_relay_refused(struct mini_relay *r);
 unsigned mini_relay_open(struct mini_relay *r);
 unsigned mini_relay_mails(struct mini_relay *r); /* that it answered 250 */
+unsigned mini_relay_told_slow(struct mini_relay *r);
 unsigned mini_relay_quits(struct mini_relay *r);
 
 /* Mail number i, in the order of the answers. */

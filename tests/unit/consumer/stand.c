@@ -223,8 +223,11 @@ int64_t stand_turn(struct stand *stand, int64_t ms)
 {
     stand->clock.now_ms += ms;
     sender_take_answers(&stand->env);
-    return outlet_tick(&stand->outlet, stand->clock.now_ms) -
-           stand->clock.now_ms;
+    int64_t next_ms = outlet_tick(&stand->outlet, stand->clock.now_ms);
+    (void)stand_wants(stand);
+    if (stand->outlet.look_ms < next_ms)
+        next_ms = stand->outlet.look_ms;
+    return next_ms - stand->clock.now_ms;
 }
 
 void stand_answer_settles(struct stand *stand)

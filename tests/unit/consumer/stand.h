@@ -92,7 +92,10 @@ void stand_give(struct stand *stand, struct stand_job *job);
 /* Gives new jobs while the outlet wants some, at most so many; how many. */
 size_t stand_fill(struct stand *stand, size_t at_most);
 
-/* Time goes on; then a worker's turn: answers of the spool, tick. */
+/*
+ * Time goes on; then a worker's turn without a job. Returns after how long it
+ * wants the next one.
+ */
 int64_t stand_turn(struct stand *stand, int64_t ms);
 
 /* Answers all settlements that wait, or marks, and takes the answers. */

@@ -288,6 +288,25 @@ static void a_job_whose_token_went_to_another_waits_for_the_next(void **state)
     stand_free(stand);
 }
 
+static void a_token_that_goes_to_another_is_waited_for(void **state)
+{
+    (void)state;
+    struct stand *stand = stand_new();
+    stand->relay.rate_per_s = 10;
+    stand->relay.burst = 1;
+    stand_open(stand);
+    /* It is there for outlet_tick(), not for outlet_wants(). */
+    (void)outlet_tick(&stand->outlet, stand->clock.now_ms);
+    assert_int_equal(relay_rate_take(stand->env.rates, 0, stand->clock.now_ms),
+                     0);
+    assert_false(stand_wants(stand));
+    assert_int_equal(stand->outlet.look_ms, stand->clock.now_ms + 100);
+    (void)stand_turn(stand, 100);
+    assert_true(stand_wants(stand));
+    assert_true(stand->outlet.look_ms == INT64_MAX);
+    stand_free(stand);
+}
+
 static void the_token_of_a_job_that_is_not_sent_comes_back(void **state)
 {
     (void)state;
@@ -432,6 +451,7 @@ int main(void)
         cmocka_unit_test(idle_sessions_end_the_first_to_be_idle_first),
         cmocka_unit_test(jobs_are_wanted_as_tokens_come),
         cmocka_unit_test(a_job_whose_token_went_to_another_waits_for_the_next),
+        cmocka_unit_test(a_token_that_goes_to_another_is_waited_for),
         cmocka_unit_test(the_token_of_a_job_that_is_not_sent_comes_back),
         cmocka_unit_test(a_long_connect_saves_up_no_more_than_the_burst),
         cmocka_unit_test(further_transactions_are_charged),

@@ -110,6 +110,9 @@ static void open_desk(struct desk *d, size_t connections)
     mutex_init(&d->lock);
     rig_init(&d->rig, 1);
     d->rig.relays[0].connections = connections;
+    d->rig.relays[0].smtp.pipelining = true;
+    d->rig.relays[0].smtp.chunking = true;
+    d->rig.relays[0].smtp.unconfirmed = 1;
     rig_open(&d->rig);
     d->inner = d->rig.spool->ops;
     d->ops = *d->inner;
@@ -212,13 +215,13 @@ static void answer_held(struct desk *d, bool hold_more)
 }
 
 /* A crash would send those again: their number is bounded. */
-static void a_session_waits_for_the_disk_after_four_mails(void **state)
+static void check_four_mails(const char *extensions)
 {
-    (void)state;
     struct desk d;
     struct rig_job job = {0};
     struct id last;
     open_desk(&d, 1);
+    mini_relay_offer(d.rig.mini[0], extensions);
     d.holds = true;
     for (unsigned i = 0; i < 9; i++)
         last = rig_put(&d.rig, &job);
@@ -233,6 +236,14 @@ static void a_session_waits_for_the_disk_after_four_mails(void **state)
     rig_wait_state(&d.rig, &last, JOB_DELIVERED);
     assert_int_equal(mini_relay_mails(d.rig.mini[0]), 9);
     leave(&d);
+}
+
+static void a_session_waits_for_the_disk_after_four_mails(void **state)
+{
+    (void)state;
+    check_four_mails("");
+    check_four_mails("250-PIPELINING\r\n");
+    check_four_mails("250-PIPELINING\r\n250-CHUNKING\r\n");
 }
 
 int main(void)
