@@ -445,9 +445,11 @@ static void jobs_expire_while_no_relay_is_usable(void **state)
     close_fixture(&f);
 }
 
-static void on_cancelled(void *ctx, struct spool_status *status, bool changed)
+static void on_cancelled(void *ctx, struct spool_status *status, bool changed,
+                         const struct err *err)
 {
     (void)ctx;
+    assert_int_equal(err->code, ERR_NONE);
     assert_true(changed);
     spool_status_destroy(status);
 }
