@@ -64,6 +64,21 @@ static struct smtp_relay smtp_relay_of(const struct settings_relay *relay,
     };
 }
 
+/* On the spool's thread, once when it begins and once when it is over. */
+static void log_disk(void *ctx, const struct err *err)
+{
+    (void)ctx;
+    if (err->code == ERR_NONE)
+        log_event(LOG_LEVEL_INFO, "spool.disk_works",
+                  LOG_TEXT("effect", "what was kept is recorded, jobs are "
+                                     "accepted"));
+    else
+        log_event(LOG_LEVEL_WARNING, "spool.disk_fails",
+                  LOG_TEXT("error", err->text),
+                  LOG_TEXT("effect", "jobs are refused, what becomes of others "
+                                     "is kept in memory until it works"));
+}
+
 static enum err_code create_spool(struct daemon *d, struct err *err)
 {
     const struct settings *s = d->settings;
@@ -79,6 +94,7 @@ static enum err_code create_spool(struct daemon *d, struct err *err)
         .key_max = s->idempotency.max_keys,
         .give_up_ms = s->retry.give_up_ms,
         .clock = d->clock,
+        .on_disk = log_disk,
     };
     if (s->spool.backend == SETTINGS_SPOOL_MEMORY)
         return spool_create_memory(&d->spool, &options, err);

@@ -35,9 +35,10 @@ static void log_one(const struct spool_status *status)
 }
 
 static void on_page(void *ctx, struct spool_status **jobs, size_t count,
-                    bool more, const struct id *last)
+                    bool more, const struct id *last, const struct err *err)
 {
     struct walk *w = ctx;
+    (void)err;
     for (size_t i = 0; i < count; i++) {
         log_one(jobs[i]);
         spool_status_destroy(jobs[i]);

@@ -319,8 +319,10 @@ static const struct key keys[] = {
      .min = 1 * KIB,
      .max = 1024 * GIB,
      .offset = offsetof(struct draft, settings.spool.max_bytes),
-     .help = "Their bytes, at most; not less than limits.message. Without "
-             "it: 8G for sqlite, 512M for memory."},
+     .help = "Bytes, at most, of waiting jobs and of failed ones that keep "
+             "their message: the oldest of these lose it when a new job needs "
+             "the room. Beyond it submits get spool_full. Not less than "
+             "limits.message. Without it: 8G for sqlite, 512M for memory."},
     {.path = "queue.capacity",
      .type = KEY_INT,
      .min = 1,
@@ -465,7 +467,8 @@ static const struct key keys[] = {
      .standard = "30d",
      .offset = offsetof(struct draft, settings.history.keep_failed_ms),
      .help = "Failed jobs keep their message so long, so that they can be "
-             "tried again; not less than history.keep."},
+             "tried again, or until spool.max_bytes is reached and new jobs "
+             "need the room; not less than history.keep."},
     {.path = "history.max_jobs",
      .type = KEY_INT,
      .min = 1,

@@ -149,7 +149,7 @@ void backlog_put_back(struct backlog *in, enum job_priority turn,
     STAILQ_INSERT_HEAD(&in->classes[turn].held, claim, next);
 }
 
-void backlog_release(struct backlog *in, struct str note)
+void backlog_release(struct backlog *in, struct str relay, struct str note)
 {
     int64_t now_ms = clock_real_ms(in->clock);
     for (size_t i = 0; i < JOB_PRIORITY_COUNT; i++) {
@@ -158,7 +158,7 @@ void backlog_release(struct backlog *in, struct str note)
         while ((claim = STAILQ_FIRST(&c->held)) != NULL) {
             STAILQ_REMOVE_HEAD(&c->held, next);
             c->held_count--;
-            spool_release(in->spool, claim, now_ms, note);
+            spool_release(in->spool, claim, now_ms, relay, note);
         }
     }
 }

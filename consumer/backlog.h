@@ -79,7 +79,7 @@ void backlog_put_back(struct backlog *in, enum job_priority turn,
                       struct claim *claim);
 
 /* Releases all claims that are held. */
-void backlog_release(struct backlog *in, struct str note);
+void backlog_release(struct backlog *in, struct str relay, struct str note);
 
 /* When something not asked for yet is due: real time, or SPOOL_NEVER. */
 int64_t backlog_due_ms(const struct backlog *in);

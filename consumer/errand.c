@@ -153,7 +153,8 @@ bool errand_mark(struct errand *e)
         return false;
     e->state = ERRAND_MARKING;
     e->env->asked++;
-    spool_mark(e->env->spool, e->claim, on_marked, e);
+    spool_mark(e->env->spool, e->claim, str_from(e->relay->smtp.name),
+               on_marked, e);
     return true;
 }
 

@@ -238,7 +238,7 @@ static void empty_queue(struct pool *pool)
     while (queue_try_get(pool->options.queue, QUEUE_ALL_LANES, &claim) ==
            ERR_NONE)
         spool_release(pool->options.spool, claim,
-                      clock_real_ms(pool->options.clock), STR(""));
+                      clock_real_ms(pool->options.clock), STR(""), STR(""));
 }
 
 enum err_code pool_start(struct pool *pool, struct err *err)

@@ -382,6 +382,12 @@ void relay_state_last_error(struct relay_states *states, size_t relay,
     mutex_unlock(&r->lock);
 }
 
+const char *relay_state_name(const struct relay_states *states, size_t relay)
+{
+    PANIC_IF(relay >= states->count);
+    return states->items[relay].name;
+}
+
 static int64_t count_of(struct relay_state *r, enum outcome outcome)
 {
     return atomic_load_explicit(&r->counts[outcome], memory_order_relaxed);

@@ -131,6 +131,9 @@ void relay_state_closed(struct relay_states *states, size_t relay,
 void relay_state_count(struct relay_states *states, size_t relay,
                        const size_t counts[OUTCOME_COUNT]);
 
+/* As it was created with. */
+const char *relay_state_name(const struct relay_states *states, size_t relay);
+
 /* The relay's last error, "" if there was none. */
 void relay_state_last_error(struct relay_states *states, size_t relay,
                             char out[RELAY_ERROR_MAX]);

@@ -117,7 +117,7 @@ void report_release(struct spool *spool, struct claim *claim, const char *relay,
     log_event(LOG_LEVEL_DEBUG, "job.released",
               LOG_TEXT("job", claim->job->id.text), LOG_TEXT("relay", relay),
               LOG_STR("reason", note));
-    spool_release(spool, claim, due_ms, note);
+    spool_release(spool, claim, due_ms, str_from(relay), note);
 }
 
 void report_settle(struct spool *spool, struct claim *claim,

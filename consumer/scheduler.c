@@ -179,9 +179,12 @@ static void release(struct scheduler *s, size_t route)
 {
     const struct route *r = &s->routes[route];
     char note[RELAY_ERROR_MAX] = "";
-    if (r->count > 0)
+    struct str relay = STR("");
+    if (r->count > 0) {
         relay_state_last_error(s->options.relays, r->relays[0], note);
-    backlog_release(&s->backlogs[route], str_from(note));
+        relay = str_from(relay_state_name(s->options.relays, r->relays[0]));
+    }
+    backlog_release(&s->backlogs[route], relay, str_from(note));
 }
 
 static void wait_for_relays(struct scheduler *s, size_t route,
@@ -316,7 +319,7 @@ void scheduler_let_go(struct scheduler *s)
 {
     for (size_t i = 0; i < s->options.route_count; i++) {
         backlog_look(&s->backlogs[i]);
-        backlog_release(&s->backlogs[i], STR(""));
+        backlog_release(&s->backlogs[i], STR(""), STR(""));
     }
 }
 

@@ -21,6 +21,11 @@ static bool is_allowed(struct request *r)
     return false;
 }
 
+static bool has_failed(const struct request *r)
+{
+    return r->err.code != ERR_NONE;
+}
+
 /* ---- list ---- */
 
 struct list_query {
@@ -139,6 +144,10 @@ static const struct field list_fields[] = {
 static void show_list(struct request *r)
 {
     r->service->outstanding--;
+    if (has_failed(r)) {
+        request_refuse_disk(r, "the jobs could not be looked up; ask again");
+        return;
+    }
     const struct answer_page page = {
         .jobs = r->jobs,
         .count = r->job_count,
@@ -150,9 +159,10 @@ static void show_list(struct request *r)
 }
 
 static void on_listed(void *ctx, struct spool_status **jobs, size_t count,
-                      bool more, const struct id *last)
+                      bool more, const struct id *last, const struct err *err)
 {
     struct request *r = ctx;
+    r->err = *err;
     r->jobs = jobs;
     r->job_count = count;
     r->more = more;
@@ -194,12 +204,10 @@ static void show_changed(struct request *r, const char *event)
     request_end(r);
 }
 
-/* The spool shows the job as it is: what was asked could have been done. */
 static void refuse_unstored(struct request *r)
 {
-    request_refuse_word(r, REFUSAL_INTERNAL,
-                        "this could not be stored, so nothing has changed; "
-                        "the log and \"stats\" say why");
+    request_refuse_disk(r, "this could not be stored, nothing has changed; "
+                           "ask again");
 }
 
 static void refuse_running(struct request *r)
@@ -209,12 +217,11 @@ static void refuse_running(struct request *r)
                         "when it is over");
 }
 
+/* Delivered, or without its message: that stays, whatever the disk does. */
 static void refuse_to_retry(struct request *r)
 {
     struct refusal refusal;
-    if (r->status->state == JOB_ACTIVE) {
-        refuse_running(r);
-    } else if (r->status->state == JOB_DELIVERED) {
+    if (r->status->state == JOB_DELIVERED) {
         (void)refusal_set(&refusal, REFUSAL_BAD_VALUE, "id",
                           "the job is delivered: every recipient has the mail");
         request_refuse(r, &refusal);
@@ -223,25 +230,33 @@ static void refuse_to_retry(struct request *r)
                           "the job's message is no longer kept; hand the mail "
                           "in again");
         request_refuse(r, &refusal);
-    } else {
+    } else if (has_failed(r)) {
         refuse_unstored(r);
+    } else {
+        refuse_running(r);
     }
 }
 
 /* It waits already, and is on its way to a relay or soon will be. */
 static bool waits_anyway(const struct request *r)
 {
-    struct spool_stats stats;
-    spool_stats(r->service->options.spool, &stats);
     return r->status->state == JOB_QUEUED ||
-           (r->status->state == JOB_DEFERRED && stats.disk_error[0] == '\0');
+           (r->status->state == JOB_DEFERRED && !has_failed(r));
+}
+
+static void refuse_missing(struct request *r)
+{
+    if (has_failed(r))
+        refuse_unstored(r);
+    else
+        request_refuse_word(r, REFUSAL_NOT_FOUND, "there is no such job");
 }
 
 static void show_retried(struct request *r)
 {
     r->service->outstanding--;
     if (r->status == NULL)
-        request_refuse_word(r, REFUSAL_NOT_FOUND, "there is no such job");
+        refuse_missing(r);
     else if (r->changed || waits_anyway(r))
         show_changed(r, "job.retried");
     else
@@ -252,28 +267,32 @@ static void show_dropped(struct request *r)
 {
     r->service->outstanding--;
     if (r->status == NULL)
-        request_refuse_word(r, REFUSAL_NOT_FOUND, "there is no such job");
+        refuse_missing(r);
     else if (r->changed)
         show_changed(r, "job.dropped");
-    else if (r->status->state == JOB_ACTIVE)
-        refuse_running(r);
-    else
+    else if (has_failed(r))
         refuse_unstored(r);
+    else
+        refuse_running(r);
 }
 
-static void on_retried(void *ctx, struct spool_status *status, bool changed)
+static void on_retried(void *ctx, struct spool_status *status, bool changed,
+                       const struct err *err)
 {
     struct request *r = ctx;
     r->status = status;
     r->changed = changed;
+    r->err = *err;
     service_resume(r, show_retried);
 }
 
-static void on_dropped(void *ctx, struct spool_status *status, bool changed)
+static void on_dropped(void *ctx, struct spool_status *status, bool changed,
+                       const struct err *err)
 {
     struct request *r = ctx;
     r->status = status;
     r->changed = changed;
+    r->err = *err;
     service_resume(r, show_dropped);
 }
 

@@ -133,11 +133,12 @@ static void add_optional_time(struct buf *out, const char *name, int64_t ms)
         jsonout_member_time(out, name, ms);
 }
 
-static void add_job(struct buf *out, const struct job *job)
+static void add_job(struct buf *out, const struct spool_status *status)
 {
+    const struct job *job = status->job;
     jsonout_member_time(out, "created_at", job->created_ms);
     add_optional_time(out, "send_at", job->send_at_ms);
-    add_optional_time(out, "expires_at", job->expires_at_ms);
+    add_optional_time(out, "expires_at", status->expires_at_ms);
     jsonout_member(out, "route", str_from(job->route));
     jsonout_member(out, "priority", str_from(job_priority_name(job->priority)));
     if (job->tag != NULL)
@@ -191,7 +192,7 @@ static void add_status(struct buf *out, const struct spool_status *status,
     jsonout_open(out, '{');
     jsonout_member(out, "id", str_of(status->job->id.text, ID_LEN));
     jsonout_member(out, "state", str_from(job_state_name(status->state)));
-    add_job(out, status->job);
+    add_job(out, status);
     jsonout_name(out, "body");
     jsonout_boolean(out, status->has_body);
     jsonout_member_integer(out, "attempts", status->attempts);

@@ -11,6 +11,9 @@
 
 #define WAIT_DEFAULT_MS 30000
 
+#define CANCEL_FAILED                                                          \
+    "the job could not be cancelled, nothing has changed; ask again"
+
 typedef void (*op_fn)(struct request *r, const struct json_value *object);
 
 struct op {
@@ -63,17 +66,17 @@ static void run_wait(struct request *r, const struct json_value *object)
                 query.timeout_ms < longest_ms ? query.timeout_ms : longest_ms);
 }
 
+/* What is settled stays so, whatever the disk does. */
 static void refuse_to_cancel(struct request *r)
 {
     struct refusal refusal;
     enum job_state state = r->status->state;
-    if (state == JOB_ACTIVE || job_state_is_settled(state))
-        (void)refusal_set(&refusal, REFUSAL_NOT_CANCELLABLE, NULL,
-                          "the job is %s", job_state_name(state));
-    else /* it could be, and was not */
-        (void)refusal_set(&refusal, REFUSAL_INTERNAL, NULL,
-                          "the job could not be cancelled, for this could not "
-                          "be stored; the log says why");
+    if (r->err.code != ERR_NONE && !job_state_is_settled(state)) {
+        request_refuse_disk(r, CANCEL_FAILED);
+        return;
+    }
+    (void)refusal_set(&refusal, REFUSAL_NOT_CANCELLABLE, NULL, "the job is %s",
+                      job_state_name(state));
     request_refuse(r, &refusal);
 }
 
@@ -81,7 +84,9 @@ static void refuse_to_cancel(struct request *r)
 static void show_cancelled(struct request *r)
 {
     r->service->outstanding--;
-    if (r->status == NULL) {
+    if (r->status == NULL && r->err.code != ERR_NONE) {
+        request_refuse_disk(r, CANCEL_FAILED);
+    } else if (r->status == NULL) {
         request_refuse_word(r, REFUSAL_NOT_FOUND, "there is no such job");
     } else if (r->changed || r->status->state == JOB_CANCELLED) {
         answer_cancelled(request_begin(r), &r->ref, &r->status->job->id);
@@ -91,11 +96,13 @@ static void show_cancelled(struct request *r)
     }
 }
 
-static void on_cancelled(void *ctx, struct spool_status *status, bool changed)
+static void on_cancelled(void *ctx, struct spool_status *status, bool changed,
+                         const struct err *err)
 {
     struct request *r = ctx;
     r->status = status;
     r->changed = changed;
+    r->err = *err;
     service_resume(r, show_cancelled);
 }
 

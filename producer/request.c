@@ -84,6 +84,14 @@ void request_refuse_word(struct request *r, enum refusal_word word,
     request_refuse(r, &refusal);
 }
 
+void request_refuse_disk(struct request *r, const char *failed)
+{
+    struct refusal refusal;
+    (void)refusal_set(&refusal, REFUSAL_INTERNAL, NULL, "%s: %s", failed,
+                      r->err.text);
+    request_refuse(r, &refusal);
+}
+
 bool request_abandon(struct request *r)
 {
     if (r->waits_for_room) {

@@ -91,6 +91,7 @@ struct request {
     struct spool_status *status; /* filled on any thread */
     struct spool_status **jobs;  /* likewise; a list's */
     size_t job_count;
+    struct err err; /* likewise: of the spool's disk */
     struct timer timer;
 };
 
@@ -113,6 +114,12 @@ void request_refuse(struct request *r, const struct refusal *refusal);
 /* The same for a word and a sentence without a field. */
 void request_refuse_word(struct request *r, enum refusal_word word,
                          const char *sentence);
+
+/*
+ * The spool's disk has failed (r->err): the request can be repeated. failed
+ * says what could not be done.
+ */
+void request_refuse_disk(struct request *r, const char *failed);
 
 /*
  * The client is gone (owner is NULL already). True: nobody holds the request,

@@ -36,6 +36,7 @@ static void add_spool(struct buf *out, const struct spool_stats *s,
     const struct number numbers[] = {
         {"jobs", s->waiting + s->active + s->held},
         {"bytes", s->bytes},
+        {"kept_bytes", s->kept_bytes},
         {"remembered", s->remembered},
         {"keys", s->keys},
         {"commits", s->commits},

@@ -11,6 +11,10 @@ static const char *visible_to(const struct request *r)
 static void show(struct request *r)
 {
     r->service->outstanding--;
+    if (r->err.code != ERR_NONE) {
+        request_refuse_disk(r, "the job could not be looked up; ask again");
+        return;
+    }
     if (r->status == NULL) {
         request_refuse_word(r, REFUSAL_NOT_FOUND, "there is no such job");
         return;
@@ -23,11 +27,13 @@ static void show(struct request *r)
     request_end(r);
 }
 
-static void on_found(void *ctx, struct spool_status *status, bool changed)
+static void on_found(void *ctx, struct spool_status *status, bool changed,
+                     const struct err *err)
 {
     struct request *r = ctx;
     (void)changed;
     r->status = status;
+    r->err = *err;
     service_resume(r, show);
 }
 
@@ -53,11 +59,13 @@ static void show_settled(struct request *r)
     show(r);
 }
 
-static void on_settled(void *ctx, struct spool_status *status, bool changed)
+static void on_settled(void *ctx, struct spool_status *status, bool changed,
+                       const struct err *err)
 {
     struct request *r = ctx;
     (void)changed;
     r->status = status;
+    r->err = *err;
     service_resume(r, show_settled);
 }
 

@@ -12,6 +12,8 @@
 #include "core/mem.h"
 #include "queue/store_file.h"
 
+#define DIRECTORY ".bodies" /* behind the spool's path */
+
 #define PART ".part" /* behind the id, until the file is whole */
 
 enum {
@@ -23,6 +25,14 @@ struct bodies {
     int fd; /* of the directory */
     char *path;
 };
+
+char *bodies_directory(const char *spool_path)
+{
+    size_t len = strlen(spool_path) + sizeof(DIRECTORY);
+    char *directory = mem_alloc(len);
+    (void)snprintf(directory, len, "%s" DIRECTORY, spool_path);
+    return directory;
+}
 
 /* ---- open ---- */
 
@@ -206,7 +216,7 @@ void bodies_remove(struct bodies *b, const struct id *id)
 
 /* ---- sweep ---- */
 
-/* A name of ours, whole or in part; others' files are let be. */
+/* A name of ours, whole or in part. */
 static bool parse_name(const char *name, struct id *id, bool *part)
 {
     struct str text = str_from(name);
@@ -216,11 +226,21 @@ static bool parse_name(const char *name, struct id *id, bool *part)
     return id_parse(text, id);
 }
 
+static void see_stranger(struct bodies_strangers *strangers, const char *name)
+{
+    if (strangers == NULL || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return;
+    (void)snprintf(strangers->example, sizeof(strangers->example), "%s", name);
+    strangers->count++;
+}
+
 enum err_code bodies_each(struct bodies *b, bodies_visit_fn visit, void *ctx,
-                          struct err *err)
+                          struct bodies_strangers *strangers, struct err *err)
 {
     const struct dirent *entry;
     DIR *dir = NULL;
+    if (strangers != NULL)
+        *strangers = (struct bodies_strangers){.count = 0};
     int fd = openat(b->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0)
         dir = fdopendir(fd);
@@ -237,6 +257,8 @@ enum err_code bodies_each(struct bodies *b, bodies_visit_fn visit, void *ctx,
         bool part;
         if (parse_name(entry->d_name, &id, &part))
             visit(ctx, &id, part);
+        else
+            see_stranger(strangers, entry->d_name);
         errno = 0;
     }
     int reason = errno;
@@ -244,6 +266,30 @@ enum err_code bodies_each(struct bodies *b, bodies_visit_fn visit, void *ctx,
     if (reason != 0)
         return err_system(err, reason, "cannot read %s", b->path);
     return ERR_NONE;
+}
+
+static void see_any(void *ctx, const struct id *id, bool part)
+{
+    (void)id;
+    (void)part;
+    *(bool *)ctx = true;
+}
+
+enum err_code bodies_any(const char *directory, bool *any, struct err *err)
+{
+    struct bodies b = {.fd =
+                           open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    *any = false;
+    if (b.fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return ERR_NONE;
+    if (b.fd < 0)
+        return err_system(err, errno, "cannot open the directory %s",
+                          directory);
+    b.path = mem_strdup(str_from(directory));
+    enum err_code code = bodies_each(&b, see_any, any, NULL, err);
+    mem_free(b.path);
+    (void)close(b.fd);
+    return code;
 }
 
 struct sweep {
@@ -266,10 +312,12 @@ static void sweep_one(void *ctx, const struct id *id, bool part)
 
 enum err_code bodies_sweep(struct bodies *b,
                            bool (*known)(void *ctx, const struct id *id),
-                           void *ctx, size_t *removed, struct err *err)
+                           void *ctx, struct bodies_swept *swept,
+                           struct err *err)
 {
     struct sweep sweep = {b, known, ctx, 0};
-    enum err_code code = bodies_each(b, sweep_one, &sweep, err);
-    *removed = sweep.removed;
+    enum err_code code =
+        bodies_each(b, sweep_one, &sweep, &swept->strangers, err);
+    swept->removed = sweep.removed;
     return code;
 }

@@ -17,6 +17,16 @@
  */
 struct bodies;
 
+/* Of the spool with this path; the caller's, to be freed by mem_free(). */
+char *bodies_directory(const char *spool_path);
+
+/*
+ * Whether there is a file of ours in the directory, which need not be there.
+ * Changes nothing.
+ */
+MUST_CHECK enum err_code bodies_any(const char *directory, bool *any,
+                                    struct err *err);
+
 /* Makes the directory when it is not there, synced with its parent. */
 MUST_CHECK enum err_code bodies_open(struct bodies **out, const char *directory,
                                      struct err *err);
@@ -41,19 +51,35 @@ MUST_CHECK enum err_code bodies_read(struct bodies *b, const struct id *id,
 /* Nothing when it is not there. */
 void bodies_remove(struct bodies *b, const struct id *id);
 
-/* part: an interrupted write left it. Files with other names are let be. */
+/* part: an interrupted write left it. */
 typedef void (*bodies_visit_fn)(void *ctx, const struct id *id, bool part);
 
-/* The files there are, in no order. visit may remove the one it was told. */
-MUST_CHECK enum err_code bodies_each(struct bodies *b, bodies_visit_fn visit,
-                                     void *ctx, struct err *err);
+/* Files whose names are not ours: they are let be. */
+struct bodies_strangers {
+    size_t count;
+    char example[256]; /* the name of one */
+};
 
 /*
- * Removes every file for which known(ctx, id) is false, and what an
- * interrupted write left; *removed says how many.
+ * The files there are, in no order. visit may remove the one it was told.
+ * strangers is filled, and may be NULL.
+ */
+MUST_CHECK enum err_code bodies_each(struct bodies *b, bodies_visit_fn visit,
+                                     void *ctx,
+                                     struct bodies_strangers *strangers,
+                                     struct err *err);
+
+struct bodies_swept {
+    size_t removed;
+    struct bodies_strangers strangers;
+};
+
+/*
+ * Removes every file of ours for which known(ctx, id) is false, and what an
+ * interrupted write left.
  */
 MUST_CHECK enum err_code
 bodies_sweep(struct bodies *b, bool (*known)(void *ctx, const struct id *id),
-             void *ctx, size_t *removed, struct err *err);
+             void *ctx, struct bodies_swept *swept, struct err *err);
 
 #endif

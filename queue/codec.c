@@ -19,6 +19,7 @@
  *   state (1), marked (1), attempts (4), due, settled, expires_at, give_up_at
  *     (8 each), note
  *   number (1) of events, each: at (8), kind (1), attempt (4), relay, text
+ *   of version 2: relay, which is not NULL
  */
 #define NO_TEXT UINT32_MAX
 
@@ -68,10 +69,10 @@ static void add_count(struct buf *out, size_t count)
 
 #define JOB_HEAD 69
 
-static void add_job(const struct job *job, struct buf *out)
+static void add_job(const struct job *job, unsigned version, struct buf *out)
 {
     char head[JOB_HEAD];
-    char *to = put_byte(head, CODEC_VERSION);
+    char *to = put_byte(head, version);
     memcpy(to, job->id.text, ID_LEN);
     to = put_byte(to + ID_LEN, (unsigned)job->priority);
     to = put_byte(to, (unsigned)job->on_unknown);
@@ -143,9 +144,12 @@ static void add_progress(const struct progress *p, struct buf *out)
 void codec_put(const struct job *job, const struct progress *progress,
                struct buf *out)
 {
-    add_job(job, out);
+    bool has_relay = progress->relay != NULL;
+    add_job(job, has_relay ? CODEC_VERSION_RELAY : CODEC_VERSION_PLAIN, out);
     add_recipients(job, progress, out);
     add_progress(progress, out);
+    if (has_relay)
+        add_text(out, progress->relay);
 }
 
 /* ---- get ---- */
@@ -229,8 +233,6 @@ static void get_id(struct reader *r, struct id *id)
 
 static void get_job(struct reader *r, struct job *job)
 {
-    if (get_number(r, 1) != CODEC_VERSION)
-        r->bad = true;
     get_id(r, &job->id);
     job->priority = (enum job_priority)get_below(r, JOB_PRIORITY_COUNT);
     job->on_unknown =
@@ -279,6 +281,13 @@ static void get_recipients(struct reader *r, struct job *job,
     }
 }
 
+static void get_relay(struct reader *r, struct progress *p)
+{
+    p->relay = get_text(r);
+    if (p->relay == NULL)
+        r->bad = true;
+}
+
 static void get_progress(struct reader *r, struct progress *p)
 {
     p->state = (enum job_state)get_below(r, JOB_STATE_COUNT);
@@ -310,9 +319,14 @@ enum err_code codec_get(struct str bytes, struct job **job,
     struct reader r = {.rest = bytes};
     struct job *new = job_new();
     struct progress p = {.state = JOB_QUEUED};
+    uint64_t version = get_number(&r, 1);
+    if (version != CODEC_VERSION_PLAIN && version != CODEC_VERSION_RELAY)
+        r.bad = true;
     get_job(&r, new);
     get_recipients(&r, new, &p);
     get_progress(&r, &p);
+    if (version == CODEC_VERSION_RELAY)
+        get_relay(&r, &p);
     if (r.bad || r.rest.len > 0) {
         progress_fini(&p);
         job_unref(new);

@@ -10,8 +10,12 @@
 /*
  * A job without its body, and its progress, as the bytes of one row: a version
  * byte, then lengths and little-endian numbers. Pure.
+ *
+ * Version 2 is version 1 and the progress' relay behind it; it is written for
+ * those that have one. Both are read.
  */
-#define CODEC_VERSION 1
+#define CODEC_VERSION_PLAIN 1
+#define CODEC_VERSION_RELAY 2
 
 void codec_put(const struct job *job, const struct progress *progress,
                struct buf *out);

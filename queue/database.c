@@ -34,6 +34,7 @@ struct database {
 
     /* The log: see cut_log(). */
     int64_t page_bytes;
+    bool log_known;     /* log_frames is true */
     int64_t log_frames; /* that are committed */
     int64_t log_tried;  /* log_frames at the last checkpoint */
     bool log_copied;    /* all of it is in the database */
@@ -277,6 +278,7 @@ static int committed(void *ctx, sqlite3 *handle, const char *name, int frames)
     struct database *db = ctx;
     (void)handle;
     (void)name;
+    db->log_known = true;
     db->log_frames = frames;
     db->log_copied = false;
     if (frames < db->log_tried)
@@ -332,6 +334,7 @@ static enum err_code copy_log(struct database *db, struct err *err)
         db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, &frames, &copied);
     if (rc != SQLITE_OK)
         return error_of(db, rc, err);
+    db->log_known = true;
     if (frames > 0)
         db->log_frames = frames;
     db->log_copied = frames == copied && read_salt(db, db->log_salt);
@@ -373,7 +376,8 @@ enum err_code database_begin(struct database *db, struct err *err)
     PANIC_IF(db->open);
     if (db->log_dirty)
         cut_log(db);
-    if (!db->log_copied && log_bytes(db) >= LOG_BYTES_MAX)
+    /* Of a log that was there, cut_log() has to know where it ends. */
+    if (!db->log_known || (!db->log_copied && log_bytes(db) >= LOG_BYTES_MAX))
         code = database_checkpoint(db, err);
     if (code == ERR_NONE)
         code = run_plainly(db, db->begin, err);

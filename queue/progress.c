@@ -109,6 +109,7 @@ void progress_fini(struct progress *p)
     mem_free(p->recipients);
     mem_free(p->events);
     mem_free(p->note);
+    mem_free(p->relay);
     *p = (struct progress){.state = p->state};
 }
 
@@ -134,8 +135,10 @@ bool progress_keeps_body(const struct progress *p)
     return p->state != JOB_DELIVERED && p->state != JOB_CANCELLED;
 }
 
-static bool tried(const struct progress *p, const char *relay)
+static bool met(const struct progress *p, const char *relay)
 {
+    if (p->relay != NULL && strcmp(p->relay, relay) == 0)
+        return true;
     for (size_t i = 0; i < p->recipient_count; i++) {
         const char *last = p->recipients[i].relay;
         if (last != NULL && strcmp(last, relay) == 0)
@@ -155,7 +158,7 @@ bool progress_passes(const struct progress *p, const struct job *job,
     if (filter->tag != NULL &&
         (job->tag == NULL || strcmp(job->tag, filter->tag) != 0))
         return false;
-    return filter->relay == NULL || tried(p, filter->relay);
+    return filter->relay == NULL || met(p, filter->relay);
 }
 
 static size_t text_cost(const char *text)
@@ -165,7 +168,7 @@ static size_t text_cost(const char *text)
 
 size_t progress_size_bytes(const struct progress *p)
 {
-    size_t bytes = text_cost(p->note);
+    size_t bytes = text_cost(p->note) + text_cost(p->relay);
     bytes += mem_block_bytes(p->recipient_count * sizeof(*p->recipients));
     bytes += mem_block_bytes(p->event_count * sizeof(*p->events));
     for (size_t i = 0; i < p->recipient_count; i++)
@@ -318,6 +321,7 @@ void progress_settle(struct progress *p, const struct settlement *settlement)
     p->marked = false;
     record(p, settlement);
     set_text(&p->note, settlement->note);
+    set_text(&p->relay, STR("")); /* who was tried is the recipients' */
     add_attempt(p, settlement);
     for (size_t i = 0; i < p->recipient_count; i++) {
         delivered += p->recipients[i].state == RECIPIENT_DELIVERED;
@@ -333,21 +337,27 @@ void progress_settle(struct progress *p, const struct settlement *settlement)
 
 /* ---- without an attempt ---- */
 
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
 /* Among those that came back since the last attempt. */
-static bool is_told(const struct progress *p, const char *note)
+static bool is_told(const struct progress *p, const char *relay,
+                    const char *note)
 {
     for (size_t i = p->event_count; i-- > 0;) {
         const struct progress_event *event = &p->events[i];
         if (event->kind != SPOOL_EVENT_RELEASED)
             return false;
-        if (event->text != NULL && strcmp(event->text, note) == 0)
+        if (is_same(event->text, note) && is_same(event->relay, relay))
             return true;
     }
     return false;
 }
 
-void progress_release(struct progress *p, int64_t due_ms, struct str note,
-                      int64_t now_ms)
+void progress_release(struct progress *p, int64_t due_ms, struct str relay,
+                      struct str note, int64_t now_ms)
 {
     p->marked = false;
     if (due_ms > now_ms)
@@ -356,10 +366,23 @@ void progress_release(struct progress *p, int64_t due_ms, struct str note,
         return;
     set_text(&p->note, note);
     char *text = text_new(note, EVENT_TEXT_MAX);
-    if (text == NULL || is_told(p, text))
+    char *name = text_new(relay, SPOOL_TEXT_MAX);
+    if (name != NULL)
+        set_text(&p->relay, relay);
+    if (text == NULL || is_told(p, name, text)) {
         mem_free(text);
-    else
-        add_event(p, now_ms, SPOOL_EVENT_RELEASED)->text = text;
+        mem_free(name);
+        return;
+    }
+    struct progress_event *event = add_event(p, now_ms, SPOOL_EVENT_RELEASED);
+    event->text = text;
+    event->relay = name;
+}
+
+void progress_mark(struct progress *p, struct str relay)
+{
+    p->marked = true;
+    set_text(&p->relay, relay);
 }
 
 void progress_cancel(struct progress *p, int64_t now_ms)
@@ -411,6 +434,7 @@ bool progress_retry(struct progress *p, int64_t now_ms, int64_t give_up_ms)
 void progress_interrupt(struct progress *p, int64_t now_ms)
 {
     const struct str why = STR("the process ended before the relay's answer");
+    const struct str relay = p->relay == NULL ? STR("") : str_from(p->relay);
     p->attempts++;
     p->state = JOB_HELD;
     p->marked = false;
@@ -421,8 +445,14 @@ void progress_interrupt(struct progress *p, int64_t now_ms)
         r->state = RECIPIENT_UNKNOWN;
         r->attempts++;
         set_text(&r->reply, why);
+        if (relay.len > 0)
+            set_text(&r->relay, relay);
     }
     set_text(&p->note, why);
-    add_event(p, now_ms, SPOOL_EVENT_INTERRUPTED)->attempt = p->attempts;
+    struct progress_event *event =
+        add_event(p, now_ms, SPOOL_EVENT_INTERRUPTED);
+    event->attempt = p->attempts;
+    event->relay = text_new(relay, SPOOL_TEXT_MAX);
+    set_text(&p->relay, STR(""));
     add_event_text(p, now_ms, SPOOL_EVENT_HELD, why);
 }

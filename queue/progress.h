@@ -40,6 +40,7 @@ struct progress {
     int64_t give_up_at_ms; /* likewise */
     bool marked;           /* its message may have left: see spool_mark() */
     char *note;            /* NULL: none */
+    char *relay;           /* was to take it since the last attempt; NULL */
     struct progress_recipient *recipients;
     size_t recipient_count;
     struct progress_event *events;
@@ -80,11 +81,14 @@ void progress_settle(struct progress *p, const struct settlement *settlement);
 
 /*
  * Back without an attempt, due at due_ms or, if that is not after now, as
- * before. The trail has a note once, however often it comes again between two
- * attempts.
+ * before: spool_release()'s rules. The trail has a note about a relay once,
+ * however often it comes again between two attempts.
  */
-void progress_release(struct progress *p, int64_t due_ms, struct str note,
-                      int64_t now_ms);
+void progress_release(struct progress *p, int64_t due_ms, struct str relay,
+                      struct str note, int64_t now_ms);
+
+/* Its message may leave, to this relay (may be empty). */
+void progress_mark(struct progress *p, struct str relay);
 
 void progress_cancel(struct progress *p, int64_t now_ms);
 void progress_drop(struct progress *p, int64_t now_ms);
@@ -97,7 +101,7 @@ bool progress_retry(struct progress *p, int64_t now_ms, int64_t give_up_ms);
 
 /*
  * A process died while it was marked: the attempt counts, what was still to be
- * sent to is unknown, and the job is held.
+ * sent to is unknown, and the job is held. The relay is the mark's.
  */
 void progress_interrupt(struct progress *p, int64_t now_ms);
 

@@ -13,7 +13,9 @@ void spool_init(struct spool *spool, const struct spool_ops *ops,
                             .on_due = options->on_due,
                             .on_due_ctx = options->ctx,
                             .on_room = options->on_room,
-                            .on_room_ctx = options->ctx};
+                            .on_room_ctx = options->ctx,
+                            .on_disk = options->on_disk,
+                            .on_disk_ctx = options->ctx};
 }
 
 enum err_code spool_options_check(const struct spool_options *options,
@@ -85,15 +87,15 @@ void spool_settle(struct spool *spool, struct claim *claim,
 }
 
 void spool_release(struct spool *spool, struct claim *claim, int64_t due_ms,
-                   struct str note)
+                   struct str relay, struct str note)
 {
-    spool->ops->release(spool, claim, due_ms, note);
+    spool->ops->release(spool, claim, due_ms, relay, note);
 }
 
-void spool_mark(struct spool *spool, struct claim *claim, spool_mark_fn fn,
-                void *ctx)
+void spool_mark(struct spool *spool, struct claim *claim, struct str relay,
+                spool_mark_fn fn, void *ctx)
 {
-    spool->ops->mark(spool, claim, fn, ctx);
+    spool->ops->mark(spool, claim, relay, fn, ctx);
 }
 
 const char *spool_event_name(enum spool_event_kind kind)

@@ -40,9 +40,9 @@ struct spool_lane {
 struct spool_options {
     const char *const *routes; /* names, copied; index 0 takes unknown ones */
     size_t route_count;
-    int64_t max_jobs; /* waiting, active and held ones */
-    int64_t max_bytes;
-    int64_t history_keep_ms;        /* how long settled jobs are remembered */
+    int64_t max_jobs;        /* waiting, active and held ones */
+    int64_t max_bytes;       /* theirs; kept bodies of failed ones give way */
+    int64_t history_keep_ms; /* how long settled jobs are remembered */
     int64_t history_keep_failed_ms; /* failed and expired ones, with bodies */
     int64_t history_max_jobs;
     int64_t give_up_ms;    /* a job tried again by spool_retry() has so long;
@@ -67,6 +67,13 @@ struct spool_options {
      * not block.
      */
     void (*on_room)(void *ctx);
+    /*
+     * Durable ones: called once when the disk begins to fail, whatever was to
+     * be written, and once when it works and has not failed for some seconds
+     * (err->code is ERR_NONE). On the writer's thread, no lock held, must not
+     * block. NULL: nobody wants to know.
+     */
+    void (*on_disk)(void *ctx, const struct err *err);
     void *ctx;
 };
 
@@ -87,9 +94,13 @@ spool_create_memory(struct spool **out, const struct spool_options *options,
  *
  * Refused, each with a sentence that says what to do: ERR_EXISTS when another
  * process has it open, ERR_DENIED for wrong permissions, ERR_INVALID for a
- * damaged file, for a schema newer than this program, and for a missing
+ * damaged file, for a schema newer than this program, for a missing
  * write-ahead log of a spool that was not closed (jobs would be lost in
- * silence).
+ * silence), and for a missing or empty file beside a log or bodies.
+ *
+ * When the disk takes no commit, because it is full or broken, a spool that is
+ * there is opened all the same: it can be asked, on_disk is called, and it
+ * accepts and gives out jobs as soon as the disk works.
  *
  * Jobs whose message may have left when the last process died come back by
  * their on_unknown: due at once, or held.
@@ -225,10 +236,13 @@ void spool_settle(struct spool *spool, struct claim *claim,
 /*
  * Takes the claim back; no attempt is counted. The job waits until due_ms (now
  * or earlier: it is due at once, in its old place). note, if not empty, says
- * why in the status. A job cancelled meanwhile stays cancelled.
+ * why in the status, and relay, if not empty, which one could not take the job:
+ * spool_list() finds it by that until the next attempt. Without a note nothing
+ * is remembered of the relay. Both are copied. A job cancelled meanwhile stays
+ * cancelled.
  */
 void spool_release(struct spool *spool, struct claim *claim, int64_t due_ms,
-                   struct str note);
+                   struct str relay, struct str note);
 
 /* err->code ERR_NONE: the mark is as durable as the spool is. */
 typedef void (*spool_mark_fn)(void *ctx, const struct err *err);
@@ -237,10 +251,13 @@ typedef void (*spool_mark_fn)(void *ctx, const struct err *err);
  * Before the message of a started claim may leave, if job->on_unknown is hold:
  * should the process die before the claim is settled or released, the job
  * comes back as held. Until fn was called without an error the message must
- * not be sent, nor the claim given back. The mark ends with the claim.
+ * not be sent, nor the claim given back. The mark ends with the claim. relay
+ * (copied, may be empty) is the one that the message goes to: status and
+ * spool_list() have it if the process dies. Of a job that was not marked
+ * nothing tells that an attempt was under way.
  */
-void spool_mark(struct spool *spool, struct claim *claim, spool_mark_fn fn,
-                void *ctx);
+void spool_mark(struct spool *spool, struct claim *claim, struct str relay,
+                spool_mark_fn fn, void *ctx);
 
 /* ---- status, cancel, watch ---- */
 
@@ -274,7 +291,7 @@ struct spool_event {
     int64_t at_ms;
     enum spool_event_kind kind;
     unsigned attempt;  /* its number; 0: none */
-    const char *relay; /* NULL: none */
+    const char *relay; /* of ATTEMPT, RELEASED, INTERRUPTED; NULL: none */
     const char *text;  /* NULL: none */
 };
 
@@ -290,13 +307,14 @@ struct spool_status {
     enum job_state state;
     unsigned attempts;
     int64_t next_attempt_ms; /* 0: none planned */
+    int64_t expires_at_ms;   /* 0: never; not the job's if it was retried */
     int64_t settled_ms;      /* 0: not yet */
     char *note;              /* NULL: none */
     struct spool_recipient *recipients;
     size_t recipient_count;
     struct spool_event *events;
     size_t event_count;
-    bool has_body; /* can be tried again */
+    bool has_body; /* can be tried again; a failed job's may give way */
 };
 
 void spool_status_destroy(struct spool_status *status); /* NULL allowed */
@@ -306,9 +324,12 @@ void spool_status_destroy(struct spool_status *status); /* NULL allowed */
  * what holds after the request. changed tells for spool_cancel(),
  * spool_retry() and spool_drop() whether it did what was asked; false
  * otherwise.
+ *
+ * err->code is ERR_NONE, or says that the disk failed: nothing has changed
+ * then, and status may be NULL though there is such a job.
  */
 typedef void (*spool_status_fn)(void *ctx, struct spool_status *status,
-                                bool changed);
+                                bool changed, const struct err *err);
 
 /* client NULL: whosever it is. */
 void spool_find(struct spool *spool, const struct id *id, const char *client,
@@ -337,7 +358,8 @@ void spool_drop(struct spool *spool, const struct id *id, spool_status_fn fn,
 
 struct spool_filter {
     unsigned states;           /* bits 1 << enum job_state; 0: any */
-    const char *relay;         /* last one tried, for any recipient; or NULL */
+    const char *relay;         /* last one tried, for any recipient, or that
+                                * could not take it since then; or NULL */
     const char *tag;           /* or NULL */
     int64_t created_before_ms; /* 0: any */
     struct id after;           /* go on behind this one, if has_after; when it
@@ -352,9 +374,13 @@ struct spool_filter {
  * may be others behind *last, which need not be one of the jobs. A filter that
  * few jobs pass gives short or empty answers with more set, so that nobody
  * waits long. last is NULL when no job was looked at; more is false then.
+ *
+ * What cannot be read ends the answer, with more set; when it is the first that
+ * was to be looked at, err says so (else ERR_NONE) and there are no jobs.
  */
 typedef void (*spool_list_fn)(void *ctx, struct spool_status **jobs,
-                              size_t count, bool more, const struct id *last);
+                              size_t count, bool more, const struct id *last,
+                              const struct err *err);
 
 /* The filter need not outlive the call. */
 void spool_list(struct spool *spool, const struct spool_filter *filter,
@@ -416,10 +442,12 @@ struct spool_stats {
     int64_t waiting;
     int64_t active; /* claimed, and neither given back nor cancelled */
     int64_t held;
-    int64_t bytes;      /* of waiting, active and held jobs: job_cost_bytes()
-                         * and what the spool itself adds. In memory also of
-                         * failed ones that keep their body: these bodies give
-                         * way, the oldest first, when an accept needs room */
+    int64_t bytes;      /* of waiting, active and held jobs, and of failed and
+                         * expired ones that keep their body: job_cost_bytes()
+                         * and what the spool itself adds */
+    int64_t kept_bytes; /* those of the failed and expired ones: their bodies
+                         * give way, the first settled first, when an accept
+                         * needs room in max_bytes */
     int64_t remembered; /* settled jobs that can be asked for */
     int64_t keys;
     int64_t commits;      /* since the start; 0 for memory */

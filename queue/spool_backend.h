@@ -18,9 +18,9 @@ struct spool_ops {
                    const struct settlement *settlement, spool_settle_fn fn,
                    void *ctx);
     void (*release)(struct spool *spool, struct claim *claim, int64_t due_ms,
-                    struct str note);
-    void (*mark)(struct spool *spool, struct claim *claim, spool_mark_fn fn,
-                 void *ctx);
+                    struct str relay, struct str note);
+    void (*mark)(struct spool *spool, struct claim *claim, struct str relay,
+                 spool_mark_fn fn, void *ctx);
     void (*find)(struct spool *spool, const struct id *id, const char *client,
                  spool_status_fn fn, void *ctx);
     void (*cancel)(struct spool *spool, const struct id *id, const char *client,
@@ -45,6 +45,8 @@ struct spool {
     void *on_due_ctx;
     void (*on_room)(void *ctx);
     void *on_room_ctx;
+    void (*on_disk)(void *ctx, const struct err *err);
+    void *on_disk_ctx;
 };
 
 void spool_init(struct spool *spool, const struct spool_ops *ops,

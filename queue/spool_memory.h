@@ -154,9 +154,9 @@ void spool_memory_settle(struct spool *spool, struct claim *claim,
                          const struct settlement *settlement,
                          spool_settle_fn fn, void *ctx);
 void spool_memory_release(struct spool *spool, struct claim *claim,
-                          int64_t due_ms, struct str note);
+                          int64_t due_ms, struct str relay, struct str note);
 void spool_memory_mark(struct spool *spool, struct claim *claim,
-                       spool_mark_fn fn, void *ctx);
+                       struct str relay, spool_mark_fn fn, void *ctx);
 void spool_memory_show(struct spool *spool, const struct id *id,
                        const char *client, spool_status_fn fn, void *ctx);
 void spool_memory_cancel(struct spool *spool, const struct id *id,

@@ -4,6 +4,8 @@
 #include "core/panic.h"
 #include "queue/spool_memory.h"
 
+static const struct err no_error = {.code = ERR_NONE};
+
 /* ---- find, cancel ---- */
 
 void spool_memory_show(struct spool *spool, const struct id *id,
@@ -17,7 +19,7 @@ void spool_memory_show(struct spool *spool, const struct id *id,
     if (entry != NULL)
         status = spool_entry_status(entry);
     mutex_unlock(&m->lock);
-    fn(ctx, status, false);
+    fn(ctx, status, false, &no_error);
 }
 
 /* how: progress_cancel() or progress_drop(). */
@@ -55,7 +57,7 @@ void spool_memory_cancel(struct spool *spool, const struct id *id,
         spool_memory_forget(m, now_ms, &effects);
     }
     mutex_unlock(&m->lock);
-    fn(ctx, status, cancelled);
+    fn(ctx, status, cancelled, &no_error);
     spool_effects_run(m, &effects);
 }
 
@@ -101,7 +103,7 @@ void spool_memory_retry(struct spool *spool, const struct id *id,
         status = spool_entry_status(entry);
     }
     mutex_unlock(&m->lock);
-    fn(ctx, status, retried);
+    fn(ctx, status, retried, &no_error);
     spool_effects_run(m, &effects);
 }
 
@@ -137,7 +139,7 @@ void spool_memory_drop(struct spool *spool, const struct id *id,
         spool_memory_forget(m, now_ms, &effects);
     }
     mutex_unlock(&m->lock);
-    fn(ctx, status, dropped);
+    fn(ctx, status, dropped, &no_error);
     spool_effects_run(m, &effects);
 }
 
@@ -162,7 +164,7 @@ void spool_memory_watch(struct spool *spool, const char *client,
     mutex_unlock(&m->lock);
     /* A waiting one may be called, and gone, as soon as the lock is free. */
     if (!waiting)
-        watch->fn(watch->ctx, status, false);
+        watch->fn(watch->ctx, status, false, &no_error);
 }
 
 bool spool_memory_unwatch(struct spool *spool, struct spool_watch *watch)
@@ -257,6 +259,7 @@ void spool_memory_stats(struct spool *spool, struct spool_stats *stats)
     spool_memory_forget(m, now_ms, &effects);
     *stats = m->numbers;
     stats->keys = (int64_t)m->keys.map.count;
+    stats->kept_bytes = m->kept_bytes;
     mutex_unlock(&m->lock);
     spool_effects_run(m, &effects);
 }

@@ -78,6 +78,7 @@ void spool_memory_list(struct spool *spool, const struct spool_filter *filter,
     struct spool_memory *m = spool_memory_of(spool);
     struct listing l = {
         .m = m, .filter = filter, .now_ms = clock_real_ms(m->clock)};
+    const struct err none = {.code = ERR_NONE};
     size_t looks = 0;
     l.jobs = mem_alloc(filter->limit * sizeof(struct spool_status *));
     mutex_lock(&m->lock);
@@ -100,5 +101,5 @@ void spool_memory_list(struct spool *spool, const struct spool_filter *filter,
         mem_free(l.jobs);
         l.jobs = NULL;
     }
-    fn(ctx, l.jobs, l.count, more, l.has_last ? &l.last : NULL);
+    fn(ctx, l.jobs, l.count, more, l.has_last ? &l.last : NULL, &none);
 }

@@ -21,6 +21,7 @@ void spool_effects_init(struct spool_effects *effects)
 
 void spool_effects_run(struct spool_memory *m, struct spool_effects *effects)
 {
+    const struct err none = {.code = ERR_NONE};
     struct spool_watch *watch;
     struct spool_live *live;
     struct spool_entry *entry;
@@ -31,7 +32,7 @@ void spool_effects_run(struct spool_memory *m, struct spool_effects *effects)
     while ((watch = TAILQ_FIRST(&effects->watches)) != NULL) {
         /* Once called, the watch is its owner's again. */
         TAILQ_REMOVE(&effects->watches, watch, next);
-        watch->fn(watch->ctx, watch->status, false);
+        watch->fn(watch->ctx, watch->status, false, &none);
     }
     while ((live = STAILQ_FIRST(&effects->lives)) != NULL) {
         STAILQ_REMOVE_HEAD(&effects->lives, next);

@@ -217,7 +217,7 @@ void spool_memory_settle(struct spool *spool, struct claim *claim,
 }
 
 void spool_memory_release(struct spool *spool, struct claim *claim,
-                          int64_t due_ms, struct str note)
+                          int64_t due_ms, struct str relay, struct str note)
 {
     struct spool_memory *m = spool_memory_of(spool);
     struct spool_live *live = spool_live_of(claim);
@@ -230,18 +230,20 @@ void spool_memory_release(struct spool *spool, struct claim *claim,
         come_back_cancelled(m, live, &effects);
     } else {
         spool_memory_lift(m, live->entry);
-        progress_release(&live->entry->progress, due_ms, note, now_ms);
+        progress_release(&live->entry->progress, due_ms, relay, note, now_ms);
         spool_memory_land(m, live->entry, false, &effects);
     }
     mutex_unlock(&m->lock);
     spool_effects_run(m, &effects);
 }
 
+/* Nothing is left of it when the process dies. */
 void spool_memory_mark(struct spool *spool, struct claim *claim,
-                       spool_mark_fn fn, void *ctx)
+                       struct str relay, spool_mark_fn fn, void *ctx)
 {
     const struct err none = {.code = ERR_NONE};
     (void)spool;
+    (void)relay;
     PANIC_IF(!spool_live_of(claim)->claimed);
     fn(ctx, &none);
 }

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
+#include "core/log.h"
 #include "core/panic.h"
 
 #define RECORD_MAX (256U << 20)
-#define BODIES_DIR ".bodies"
 
 /*
  * What is in windows, all lanes together, and in one: enough that what was just
@@ -13,9 +13,6 @@
  */
 #define WINDOW_BYTES (8 << 20)
 #define WINDOW_JOBS  1024
-
-/* Jobs that were interrupted and are taken up in one go at the start. */
-#define MARKED_BITE 64
 
 void spool_sqlite_record_init(struct buf *record)
 {
@@ -28,60 +25,6 @@ void spool_sqlite_stats(struct spool *spool, struct spool_stats *stats)
     mutex_lock(&s->lock);
     *stats = s->stats;
     mutex_unlock(&s->lock);
-}
-
-/* ---- what the last process left ---- */
-
-struct marked {
-    struct spool_found jobs[MARKED_BITE];
-    size_t count;
-};
-
-static bool take_marked(void *ctx, const struct store_row *row, struct str body)
-{
-    struct marked *marked = ctx;
-    (void)body;
-    if (spool_found_take(&marked->jobs[marked->count], row))
-        marked->count++;
-    return marked->count < MARKED_BITE;
-}
-
-static enum err_code hold_bite(struct spool_sqlite *s, struct marked *marked,
-                               struct err *err)
-{
-    enum err_code code = store_marked(s->store, take_marked, marked, err);
-    for (size_t i = 0; i < marked->count && code == ERR_NONE; i++) {
-        struct spool_found *found = &marked->jobs[i];
-        enum job_state before = found->progress.state;
-        progress_interrupt(&found->progress, s->now_ms);
-        code = spool_sqlite_update(s, found, before, err);
-    }
-    for (size_t i = 0; i < marked->count; i++)
-        spool_found_fini(&marked->jobs[i]);
-    return code;
-}
-
-/* Jobs whose message may have left are held. */
-static enum err_code hold_marked(struct spool_sqlite *s, struct err *err)
-{
-    struct marked *marked;
-    enum err_code code = ERR_NONE;
-    MEM_NEW(marked);
-    s->next_numbers = s->numbers;
-    do {
-        marked->count = 0;
-        code = hold_bite(s, marked, err);
-    } while (code == ERR_NONE && marked->count == MARKED_BITE);
-    mem_free(marked);
-    if (code == ERR_NONE && s->in_transaction)
-        code = store_numbers_put(s->store, &s->next_numbers, err);
-    if (code == ERR_NONE && s->in_transaction)
-        code = store_commit(s->store, err);
-    else if (s->in_transaction)
-        store_rollback(s->store);
-    s->in_transaction = false;
-    s->numbers = s->next_numbers;
-    return code;
 }
 
 /* ---- destroying ---- */
@@ -203,6 +146,11 @@ static struct spool_sqlite *make(const struct spool_options *options,
     return s;
 }
 
+static void on_damaged(void *ctx, int64_t seq, struct str id)
+{
+    spool_sqlite_damaged(ctx, seq, id);
+}
+
 static enum err_code open_disk(struct spool_sqlite *s, const char *path,
                                struct err *err)
 {
@@ -212,18 +160,19 @@ static enum err_code open_disk(struct spool_sqlite *s, const char *path,
     enum err_code code = store_open(&s->store, &options, err);
     if (code != ERR_NONE)
         return code;
-    size_t len = strlen(path) + sizeof(BODIES_DIR);
-    char *directory = mem_alloc(len);
-    (void)snprintf(directory, len, "%s" BODIES_DIR, path);
+    char *directory = bodies_directory(path);
+    store_on_damaged(s->store, on_damaged, s);
     code = bodies_open(&s->bodies, directory, err);
     mem_free(directory);
     s->now_ms = clock_real_ms(s->clock);
     if (code == ERR_NONE)
         code = store_numbers_get(s->store, &s->numbers, err);
-    if (code == ERR_NONE)
-        code = hold_marked(s, err);
+    if (code != ERR_NONE)
+        return code;
+    code = spool_sqlite_start(s, err);
     s->stats = s->numbers;
-    return code;
+    /* The writer tries it again. */
+    return code == ERR_FULL || code == ERR_SYSTEM ? ERR_NONE : code;
 }
 
 enum err_code spool_sqlite_create(struct spool **out,
@@ -242,6 +191,8 @@ enum err_code spool_sqlite_create(struct spool **out,
     if (code == ERR_NONE)
         code =
             thread_start(&s->filer, "spool-bodies", spool_sqlite_file, s, err);
+    if (code == ERR_NONE && store_is_new(s->store))
+        log_event(LOG_LEVEL_INFO, "spool.created", LOG_TEXT("path", path));
     if (code == ERR_NONE)
         *out = &s->base;
     else

@@ -19,13 +19,14 @@
 #include "queue/store.h"
 
 /*
- * The durable spool, inside: spool_sqlite.c makes it, spool_sqlite_writer.c is
- * the thread that owns the store and runs the requests in groups,
- * spool_sqlite_files.c the one for large bodies. The requests themselves:
- * spool_sqlite_accept.c, spool_sqlite_work.c (claim, settle, release, mark),
- * spool_sqlite_change.c (cancel, retry, drop), spool_sqlite_time.c (expire,
- * forget) and spool_sqlite_ask.c (find, list, watch). spool_sqlite_jobs.c has
- * what they share.
+ * The durable spool, inside: spool_sqlite.c makes it, spool_sqlite_start.c
+ * takes up what the last process left, spool_sqlite_writer.c is the thread that
+ * owns the store and runs the requests in groups, spool_sqlite_files.c the one
+ * for large bodies. The requests themselves: spool_sqlite_accept.c,
+ * spool_sqlite_work.c (claim, settle, release, mark), spool_sqlite_change.c
+ * (cancel, retry, drop), spool_sqlite_time.c (expire, forget) and
+ * spool_sqlite_ask.c (find, list, watch). spool_sqlite_jobs.c has what they
+ * share.
  *
  * A group of requests goes through these steps, each for all of them in the
  * order in which they came:
@@ -84,6 +85,9 @@ struct spool_sqlite_disk {
                                 const struct body *body, struct err *err);
 };
 
+/* More damaged rows than these are not logged. */
+#define SPOOL_DAMAGED_MAX 100
+
 struct spool_sqlite {
     struct spool base;
     struct spool_sqlite_disk disk;
@@ -125,11 +129,18 @@ struct spool_sqlite {
     int64_t unrecorded_count;
     int64_t retry_pause_ms; /* 0: the disk works */
     int64_t retry_at_ms;    /* monotonic */
+    struct err failure;     /* the disk's last */
+    int64_t failed_at_ms;   /* monotonic */
+    bool failed;            /* in this round */
+    bool outage;            /* was told, and not its end */
     int64_t house_at_ms;    /* monotonic: when to look for what may go */
     struct spool_request_list files_after; /* tasks when the group is over */
     struct spool_watch_nodes tells;
     int64_t room_bytes; /* what the least of those refused needs */
     struct buf scratch;
+    int64_t damaged[SPOOL_DAMAGED_MAX]; /* rows that the log has */
+    size_t damaged_count;
+    bool started; /* see spool_sqlite_start() */
     bool in_transaction;
     bool keys_added;  /* by this group */
     bool keeps_house; /* this group does */
@@ -150,6 +161,17 @@ spool_sqlite_create(struct spool **out, const struct spool_options *options,
 
 /* Of a row's record. */
 void spool_sqlite_record_init(struct buf *record);
+
+/* ---- spool_sqlite_start.c ---- */
+
+/*
+ * What is on the disk before anything else: that the spool is in use, and what
+ * became of jobs that the last process left. If the disk does not take it the
+ * writer tries again, and until then accepts, gives out and changes nothing:
+ * what is sent now would be sent again should the process end.
+ */
+MUST_CHECK enum err_code spool_sqlite_start(struct spool_sqlite *s,
+                                            struct err *err);
 
 /* ---- spool_sqlite_writer.c ---- */
 
@@ -189,15 +211,26 @@ struct spool_found {
 };
 
 /*
+ * False: it cannot be read, or is another's or of another state than its row
+ * says. It is left alone then, and the log tells of it, once.
+ */
+bool spool_sqlite_decode(struct spool_sqlite *s, const struct store_row *row,
+                         struct job **job, struct progress *progress);
+
+/* The log tells of it, once. */
+void spool_sqlite_damaged(struct spool_sqlite *s, int64_t seq, struct str id);
+
+/*
  * Not found: no such job for this client (NULL: anybody's), or one that is
- * remembered for too long, or one whose record is damaged.
+ * remembered for too long. ERR_INVALID: it is damaged.
  */
 MUST_CHECK enum err_code spool_sqlite_find(struct spool_sqlite *s,
                                            const struct id *id,
                                            const char *client,
                                            struct spool_found *found,
                                            struct err *err);
-bool spool_found_take(struct spool_found *found, const struct store_row *row);
+bool spool_found_take(struct spool_sqlite *s, struct spool_found *found,
+                      const struct store_row *row);
 void spool_found_fini(struct spool_found *found);
 
 /* What the world is told: f's, or that it is active. */
@@ -215,8 +248,12 @@ MUST_CHECK enum err_code spool_sqlite_update(struct spool_sqlite *s,
                                              struct spool_found *found,
                                              enum job_state before,
                                              struct err *err);
+/* The row was in state from, and had a body. */
 void spool_sqlite_move(struct spool_stats *n, enum job_state from,
-                       enum job_state to, int64_t cost_bytes);
+                       bool had_body, const struct store_row *row);
+/* The row of a settled job goes, or its body does. */
+void spool_sqlite_lighten(struct spool_stats *n, bool had_body,
+                          int64_t cost_bytes);
 
 /* The row goes: its key, if it has one, remembers the state. */
 MUST_CHECK enum err_code spool_sqlite_key_outlives(struct spool_sqlite *s,
@@ -272,6 +309,20 @@ void spool_sqlite_tell(struct spool_sqlite *s, const struct progress *progress,
 MUST_CHECK enum err_code spool_sqlite_forget(struct spool_sqlite *s,
                                              struct err *err);
 
+/*
+ * Bodies of failed jobs give way to one of so many bytes, the first settled
+ * first, some in each group: *enough says whether it can come now. *freed_bytes
+ * is what has gone for it; 0 at first.
+ */
+MUST_CHECK enum err_code spool_sqlite_make_room(struct spool_sqlite *s,
+                                                int64_t cost_bytes,
+                                                int64_t *freed_bytes,
+                                                bool *enough, struct err *err);
+
+/* Whether it can come once they have. */
+bool spool_sqlite_fits(const struct spool_sqlite *s,
+                       const struct spool_stats *n, int64_t cost_bytes);
+
 /* This group settles a job. Nothing if state is not settled. */
 void spool_sqlite_settles(struct spool_sqlite *s, enum job_state state,
                           int64_t settled_ms);
@@ -295,9 +346,9 @@ void spool_sqlite_settle(struct spool *spool, struct claim *claim,
                          const struct settlement *settlement,
                          spool_settle_fn fn, void *ctx);
 void spool_sqlite_release(struct spool *spool, struct claim *claim,
-                          int64_t due_ms, struct str note);
+                          int64_t due_ms, struct str relay, struct str note);
 void spool_sqlite_mark(struct spool *spool, struct claim *claim,
-                       spool_mark_fn fn, void *ctx);
+                       struct str relay, spool_mark_fn fn, void *ctx);
 void spool_sqlite_show(struct spool *spool, const struct id *id,
                        const char *client, spool_status_fn fn, void *ctx);
 void spool_sqlite_cancel(struct spool *spool, const struct id *id,

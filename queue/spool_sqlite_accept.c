@@ -19,6 +19,7 @@ struct accept {
     bool file_failed; /* accepted.err says why */
     bool has_file;    /* it is there */
     bool new_key;
+    int64_t freed_bytes; /* bodies of failed jobs that gave way */
 };
 
 static struct accept *accept_of(struct spool_request *r)
@@ -89,9 +90,7 @@ static enum err_code put_key(struct spool_sqlite *s, struct accept *a,
 
 static bool has_room(struct spool_sqlite *s, int64_t cost_bytes)
 {
-    const struct spool_stats *n = &s->next_numbers;
-    if (n->waiting + n->held < s->limits.max_jobs &&
-        n->bytes <= s->limits.max_bytes - cost_bytes)
+    if (spool_sqlite_fits(s, &s->next_numbers, cost_bytes))
         return true;
     if (!s->room_wanted || cost_bytes < s->room_bytes)
         s->room_bytes = cost_bytes;
@@ -152,6 +151,12 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
         return ERR_NONE;
     if (a->loaded->job->key != NULL) {
         enum err_code code = find_key(s, a, &taken, err);
+        if (code == ERR_INVALID) {
+            /* The first, or its key, is damaged: only this one is refused. */
+            a->accepted.answer = SPOOL_ERROR;
+            a->accepted.err = *err;
+            return ERR_NONE;
+        }
         if (code != ERR_NONE || taken)
             return code;
     }
@@ -161,6 +166,15 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
     }
     if (a->in_file && !a->has_file) {
         r->then = SPOOL_REQUEST_FILE;
+        return ERR_NONE;
+    }
+    bool enough = false;
+    enum err_code code = spool_sqlite_make_room(s, a->row.cost_bytes,
+                                                &a->freed_bytes, &enough, err);
+    if (code != ERR_NONE)
+        return code;
+    if (!enough) {
+        r->then = SPOOL_REQUEST_AGAIN;
         return ERR_NONE;
     }
     a->accepted.answer = SPOOL_ACCEPTED;
@@ -185,7 +199,7 @@ static void committed(struct spool_sqlite *s, struct spool_request *r)
 {
     struct accept *a = accept_of(r);
     struct spool_loaded *loaded = a->loaded;
-    if (r->then == SPOOL_REQUEST_FILE)
+    if (r->then != SPOOL_REQUEST_DONE)
         return;
     if (a->accepted.answer != SPOOL_ACCEPTED || a->file_failed) {
         if (a->file_failed)
@@ -222,7 +236,7 @@ static void answer(struct spool_sqlite *s, struct spool_request *r)
 {
     struct accept *a = accept_of(r);
     (void)s;
-    if (r->then != SPOOL_REQUEST_FILE)
+    if (r->then == SPOOL_REQUEST_DONE)
         a->fn(a->ctx, &a->accepted);
 }
 

@@ -21,6 +21,7 @@ struct asking {
     struct spool_status *status;
     struct spool_watch_node *node;
     struct spool_watch *watch; /* to be called */
+    struct err err;
 };
 
 static struct asking *asking_of(struct spool_request *r)
@@ -33,9 +34,10 @@ static void read_job(struct spool_sqlite *s, struct spool_request *r)
     struct asking *a = asking_of(r);
     struct spool_found found;
     struct err err;
-    /* What cannot be read is not shown. */
     if (spool_sqlite_find(s, &a->id, a->client, &found, &err) == ERR_NONE)
         a->status = spool_sqlite_status(s, &found);
+    else
+        a->err = err;
     spool_found_fini(&found);
 }
 
@@ -43,7 +45,7 @@ static void answer_job(struct spool_sqlite *s, struct spool_request *r)
 {
     struct asking *a = asking_of(r);
     (void)s;
-    a->fn(a->ctx, a->status, false);
+    a->fn(a->ctx, a->status, false, &a->err);
 }
 
 static void destroy_asking(struct spool_request *r)
@@ -101,7 +103,7 @@ static void answer_watch(struct spool_sqlite *s, struct spool_request *r)
     struct asking *a = asking_of(r);
     (void)s;
     if (a->watch != NULL)
-        a->watch->fn(a->watch->ctx, a->status, false);
+        a->watch->fn(a->watch->ctx, a->status, false, &a->err);
 }
 
 static const struct spool_request_kind watch_kind = {
@@ -146,6 +148,7 @@ struct listing {
     bool more;
     struct id last;
     const struct id *answer_last;
+    struct err err;
 };
 
 static struct listing *listing_of(struct spool_request *r)
@@ -161,7 +164,7 @@ static void consider(struct listing *l, const struct store_row *row)
     if (l->filter.states != 0 && (l->filter.states & (1U << state)) == 0)
         return;
     if (spool_sqlite_is_forgotten(s, row->state, row->settled_ms) ||
-        !spool_found_take(&found, row))
+        !spool_found_take(l->s, &found, row))
         return;
     if (progress_passes(&found.progress, found.job, state, &l->filter))
         l->jobs[l->count++] =
@@ -203,16 +206,15 @@ static bool see_first(void *ctx, const struct store_row *row, struct str body)
  * millisecond, as ids and rows are both in the order of time. By halving.
  */
 static enum err_code seek(struct spool_sqlite *s, const struct id *id,
-                          int64_t *seq)
+                          int64_t *seq, struct err *err)
 {
     int64_t low = 0;
     int64_t high = INT64_MAX;
     while (low < high) {
-        struct err err;
         struct first first = {.found = false};
         int64_t middle = low + (high - low) / 2;
         enum err_code code =
-            store_each(s->store, middle, see_first, &first, &err);
+            store_each(s->store, middle, see_first, &first, err);
         if (code != ERR_NONE)
             return code;
         if (first.found && memcmp(first.id.text, id->text, ID_TIME_LEN) < 0)
@@ -224,17 +226,16 @@ static enum err_code seek(struct spool_sqlite *s, const struct id *id,
     return ERR_NONE;
 }
 
-static enum err_code start_of(struct listing *l, int64_t *seq)
+static enum err_code start_of(struct listing *l, int64_t *seq, struct err *err)
 {
-    struct err err;
     struct first first = {.found = false};
     *seq = 0;
     if (!l->filter.has_after)
         return ERR_NONE;
     enum err_code code =
-        store_find(l->s->store, &l->filter.after, see_first, &first, &err);
-    if (code == ERR_NOT_FOUND)
-        return seek(l->s, &l->filter.after, seq);
+        store_find(l->s->store, &l->filter.after, see_first, &first, err);
+    if (code == ERR_NOT_FOUND || code == ERR_INVALID)
+        return seek(l->s, &l->filter.after, seq, err);
     *seq = first.seq;
     return code;
 }
@@ -245,9 +246,13 @@ static void read_list(struct spool_sqlite *s, struct spool_request *r)
     int64_t seq;
     struct err err;
     l->jobs = mem_calloc(l->filter.limit, sizeof(struct spool_status *));
-    /* What cannot be read is not shown. */
-    if (start_of(l, &seq) == ERR_NONE)
-        (void)!store_each(s->store, seq, see_row, l, &err);
+    enum err_code code = start_of(l, &seq, &err);
+    if (code == ERR_NONE)
+        code = store_each(s->store, seq, see_row, l, &err);
+    if (code != ERR_NONE && l->looked_at > 0)
+        l->more = true; /* who asks for it hears of the error */
+    else if (code != ERR_NONE)
+        l->err = err;
     if (l->count == 0) {
         mem_free(l->jobs);
         l->jobs = NULL;
@@ -258,7 +263,7 @@ static void answer_list(struct spool_sqlite *s, struct spool_request *r)
 {
     struct listing *l = listing_of(r);
     (void)s;
-    l->fn(l->ctx, l->jobs, l->count, l->more, l->answer_last);
+    l->fn(l->ctx, l->jobs, l->count, l->more, l->answer_last, &l->err);
 }
 
 static void destroy_list(struct spool_request *r)

@@ -17,6 +17,7 @@ struct change {
     bool changed;
     bool deletes;
     struct spool_status *status;
+    struct err err;
 };
 
 static struct change *change_of(struct spool_request *r)
@@ -80,6 +81,8 @@ static enum err_code delete_row(struct spool_sqlite *s, struct change *c,
     if (code == ERR_NONE)
         code = spool_sqlite_key_outlives(s, c->found.job, c->before, err);
     s->next_numbers.remembered--;
+    spool_sqlite_lighten(&s->next_numbers, c->found.row.has_body,
+                         c->found.row.cost_bytes);
     return code;
 }
 
@@ -89,6 +92,11 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
     struct change *c = change_of(r);
     enum err_code code =
         spool_sqlite_find(s, &c->id, c->client, &c->found, err);
+    if (code == ERR_INVALID) {
+        /* That is nobody else's trouble. */
+        c->err = *err;
+        return ERR_NONE;
+    }
     if (code != ERR_NONE || !c->found.found)
         return code;
     c->before = c->found.progress.state;
@@ -150,7 +158,7 @@ static void failed(struct spool_sqlite *s, struct spool_request *r,
     struct change *c = change_of(r);
     struct spool_loaded *loaded =
         c->shut ? spool_sqlite_loaded(s, &c->id) : NULL;
-    (void)err;
+    c->err = *err;
     if (loaded != NULL) {
         loaded->cancelled = false;
         atomic_store(&loaded->gate, CLAIM_GATE_OPEN);
@@ -166,7 +174,7 @@ static void answer(struct spool_sqlite *s, struct spool_request *r)
 {
     struct change *c = change_of(r);
     (void)s;
-    c->fn(c->ctx, c->status, c->changed);
+    c->fn(c->ctx, c->status, c->changed, &c->err);
 }
 
 static void destroy(struct spool_request *r)

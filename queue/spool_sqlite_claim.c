@@ -55,10 +55,13 @@ static void load_row(struct reading *reading, const struct store_row *row,
     struct spool_window *window = &s->lanes[reading->lane].window;
     struct progress progress;
     struct job *job;
-    /* A damaged record is left alone: --verify tells of it. */
-    if (codec_get(row->record, &job, &progress) != ERR_NONE)
+    if (!row->has_body || (!row->body_in_file && body.len != row->body_bytes)) {
+        spool_sqlite_damaged(s, row->seq, str_from(row->id.text));
         return;
-    if (!row->body_in_file && row->has_body)
+    }
+    if (!spool_sqlite_decode(s, row, &job, &progress))
+        return;
+    if (!row->body_in_file)
         job->body = body_of(body);
     struct spool_loaded *loaded = spool_loaded_new(job);
     loaded->progress = progress;
@@ -215,12 +218,17 @@ static bool take_all(struct spool_sqlite *s, struct claiming *c, unsigned lane)
     return true;
 }
 
+static bool gives_nothing(const struct spool_sqlite *s)
+{
+    return !s->started || s->unrecorded_count > UNRECORDED_MAX;
+}
+
 static void read(struct spool_sqlite *s, struct spool_request *r)
 {
     struct claiming *c = claiming_of(r);
     unsigned index = spool_sqlite_lane_index(s, c->lane);
     struct spool_sqlite_lane *lane = &s->lanes[index];
-    if (s->unrecorded_count > UNRECORDED_MAX) {
+    if (gives_nothing(s)) {
         lane->stalled = true;
         c->next_ms = SPOOL_NEVER;
     } else if (!take_all(s, c, index) ||
@@ -233,7 +241,7 @@ static void read(struct spool_sqlite *s, struct spool_request *r)
 
 void spool_sqlite_stalled(struct spool_sqlite *s)
 {
-    if (s->unrecorded_count > UNRECORDED_MAX)
+    if (gives_nothing(s))
         return;
     for (unsigned i = 0; i < s->route_count * JOB_PRIORITY_COUNT; i++) {
         struct spool_sqlite_lane *lane = &s->lanes[i];

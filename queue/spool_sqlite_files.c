@@ -1,3 +1,4 @@
+#include "core/log.h"
 #include "core/panic.h"
 #include "queue/spool_sqlite.h"
 
@@ -110,6 +111,20 @@ static bool is_known(void *ctx, const struct id *id)
     return q.known;
 }
 
+static void sweep(struct spool_sqlite *s)
+{
+    struct bodies_swept swept;
+    struct err err;
+    /* What cannot be read now stays until the next start. */
+    (void)!bodies_sweep(s->bodies, is_known, s, &swept, &err);
+    if (swept.strangers.count > 0)
+        log_event(LOG_LEVEL_WARNING, "spool.strange_files",
+                  LOG_INT("count", swept.strangers.count),
+                  LOG_TEXT("one", swept.strangers.example),
+                  LOG_TEXT("what", "not of the spool: they are left alone in "
+                                   "its directory of bodies"));
+}
+
 /* ---- the thread ---- */
 
 static struct spool_request *next_task(struct spool_sqlite *s)
@@ -128,10 +143,7 @@ void spool_sqlite_file(void *arg)
 {
     struct spool_sqlite *s = arg;
     struct spool_request *r;
-    size_t removed;
-    struct err err;
-    /* What cannot be read now stays until the next start. */
-    (void)!bodies_sweep(s->bodies, is_known, s, &removed, &err);
+    sweep(s);
     while ((r = next_task(s)) != NULL) {
         if (r->kind == &removal_kind) {
             bodies_remove(s->bodies,

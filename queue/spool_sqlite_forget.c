@@ -5,6 +5,9 @@
 
 #define DAMAGED_PAUSE_MS 3600000
 
+/* Kept bodies that give way to one job in one group: some milliseconds. */
+#define ROOM_BITE 512
+
 /* Keys looked at in one group. */
 #define KEYS_BITE 64
 
@@ -29,6 +32,8 @@ bool spool_sqlite_is_forgotten(const struct spool_sqlite *s,
 struct old_job {
     int64_t seq;
     struct id id;
+    int64_t cost_bytes;
+    bool has_body;
     bool has_file;
     struct spool_found found; /* of a kept key the state is to be kept */
 };
@@ -55,9 +60,11 @@ static bool take_settled(void *ctx, const struct store_row *row,
     struct old_job *old = &bite->jobs[bite->count++];
     *old = (struct old_job){.seq = row->seq,
                             .id = row->id,
+                            .cost_bytes = row->cost_bytes,
+                            .has_body = row->has_body,
                             .has_file = row->has_body && row->body_in_file};
     if (bite->s->now_ms - row->settled_ms < bite->s->limits.key_window_ms)
-        (void)spool_found_take(&old->found, row);
+        (void)spool_found_take(bite->s, &old->found, row);
     bite->next_ms = SPOOL_NEVER;
     return true;
 }
@@ -67,6 +74,7 @@ static enum err_code delete_old(struct spool_sqlite *s,
 {
     enum err_code code = store_delete(s->store, old->seq, err);
     s->next_numbers.remembered--;
+    spool_sqlite_lighten(&s->next_numbers, old->has_body, old->cost_bytes);
     if (old->has_file)
         spool_sqlite_remove_file(s, &old->id);
     if (code == ERR_NONE && old->found.found)
@@ -115,7 +123,7 @@ static enum err_code forget_kind(struct spool_sqlite *s, bool failed,
     } while (code == ERR_NONE && bite.count == FORGET_BITE);
     s->forget_at_ms[failed] = bite.next_ms;
     if (code == ERR_INVALID) {
-        /* A damaged row is in the way: that must not stop new jobs. */
+        /* A damaged page is in the way: that must not stop new jobs. */
         s->forget_at_ms[failed] = s->now_ms + DAMAGED_PAUSE_MS;
         return ERR_NONE;
     }
@@ -148,6 +156,86 @@ static enum err_code forget_jobs(struct spool_sqlite *s, struct err *err)
     }
     return code;
 }
+
+/* ---- kept bodies ---- */
+
+bool spool_sqlite_fits(const struct spool_sqlite *s,
+                       const struct spool_stats *n, int64_t cost_bytes)
+{
+    return n->waiting + n->held < s->limits.max_jobs &&
+           n->bytes - n->kept_bytes <= s->limits.max_bytes - cost_bytes;
+}
+
+struct kept_bite {
+    struct old_job jobs[FORGET_BITE];
+    size_t count;
+    int64_t wanted_bytes;
+    int64_t bytes;
+};
+
+static bool take_kept(void *ctx, const struct store_row *row, struct str body)
+{
+    struct kept_bite *bite = ctx;
+    (void)body;
+    bite->jobs[bite->count++] = (struct old_job){
+        .seq = row->seq,
+        .id = row->id,
+        .cost_bytes = row->cost_bytes,
+        .has_file = row->body_in_file,
+    };
+    bite->bytes += row->cost_bytes;
+    return bite->count < FORGET_BITE && bite->bytes < bite->wanted_bytes;
+}
+
+static enum err_code drop_bite(struct spool_sqlite *s,
+                               const struct kept_bite *bite, struct err *err)
+{
+    enum err_code code = spool_sqlite_begin(s, err);
+    for (size_t i = 0; i < bite->count && code == ERR_NONE; i++) {
+        const struct old_job *old = &bite->jobs[i];
+        code = store_drop_body(s->store, old->seq, err);
+        spool_sqlite_lighten(&s->next_numbers, true, old->cost_bytes);
+        if (old->has_file)
+            spool_sqlite_remove_file(s, &old->id);
+    }
+    return code;
+}
+
+/*
+ * What was over max_bytes before goes a little at a time, as much again as the
+ * new job takes: nobody waits for all of it. If nothing is found to go, because
+ * a damaged page is in the way, the job comes all the same.
+ */
+enum err_code spool_sqlite_make_room(struct spool_sqlite *s, int64_t cost_bytes,
+                                     int64_t *freed_bytes, bool *enough,
+                                     struct err *err)
+{
+    const struct spool_stats *n = &s->next_numbers;
+    int64_t left = ROOM_BITE;
+    *enough = false;
+    for (; left > 0; left -= FORGET_BITE) {
+        struct kept_bite bite = {.count = 0};
+        bite.wanted_bytes = n->bytes - (s->limits.max_bytes - cost_bytes);
+        if (bite.wanted_bytes > 2 * cost_bytes - *freed_bytes)
+            bite.wanted_bytes = 2 * cost_bytes - *freed_bytes;
+        *enough = bite.wanted_bytes <= 0;
+        if (*enough)
+            return ERR_NONE;
+        enum err_code code = store_kept(s->store, take_kept, &bite, err);
+        if (code != ERR_NONE && code != ERR_INVALID)
+            return code;
+        *enough = bite.count == 0;
+        if (*enough)
+            return ERR_NONE;
+        code = drop_bite(s, &bite, err);
+        if (code != ERR_NONE)
+            return code;
+        *freed_bytes += bite.bytes;
+    }
+    return ERR_NONE;
+}
+
+/* ---- keys ---- */
 
 /* One at a time: those of jobs that are not settled are passed over. */
 static enum err_code forget_keys(struct spool_sqlite *s, struct err *err)

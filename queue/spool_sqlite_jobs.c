@@ -1,16 +1,58 @@
 #include <string.h>
 
+#include "core/log.h"
 #include "core/panic.h"
 #include "queue/codec.h"
 #include "queue/spool_sqlite.h"
 
 /* ---- rows ---- */
 
-bool spool_found_take(struct spool_found *found, const struct store_row *row)
+void spool_sqlite_damaged(struct spool_sqlite *s, int64_t seq, struct str id)
+{
+    for (size_t i = 0; i < s->damaged_count; i++)
+        if (s->damaged[i] == seq)
+            return;
+    if (s->damaged_count == SPOOL_DAMAGED_MAX)
+        return;
+    s->damaged[s->damaged_count++] = seq;
+    if (id.len > ID_LEN)
+        id.len = ID_LEN;
+    log_event(LOG_LEVEL_ERROR, "spool.damaged_job", LOG_STR("job", id),
+              LOG_INT("row", seq),
+              LOG_TEXT("effect", "it is left alone, and others go on; look "
+                                 "with postriderd --verify"));
+    if (s->damaged_count == SPOOL_DAMAGED_MAX)
+        log_event(LOG_LEVEL_ERROR, "spool.damaged_jobs",
+                  LOG_INT("logged", s->damaged_count),
+                  LOG_TEXT("effect", "no more of them are logged"));
+}
+
+static bool belongs(const struct store_row *row, const struct job *job,
+                    const struct progress *progress)
+{
+    return progress->state == row->state &&
+           job->priority == row->lane.priority &&
+           memcmp(job->id.text, row->id.text, ID_LEN) == 0;
+}
+
+bool spool_sqlite_decode(struct spool_sqlite *s, const struct store_row *row,
+                         struct job **job, struct progress *progress)
+{
+    if (codec_get(row->record, job, progress) == ERR_NONE) {
+        if (belongs(row, *job, progress))
+            return true;
+        progress_fini(progress);
+        job_unref(*job);
+    }
+    spool_sqlite_damaged(s, row->seq, str_from(row->id.text));
+    return false;
+}
+
+bool spool_found_take(struct spool_sqlite *s, struct spool_found *found,
+                      const struct store_row *row)
 {
     *found = (struct spool_found){.row = *row};
-    found->found =
-        codec_get(row->record, &found->job, &found->progress) == ERR_NONE;
+    found->found = spool_sqlite_decode(s, row, &found->job, &found->progress);
     found->row.record = STR("");
     return found->found;
 }
@@ -24,10 +66,17 @@ void spool_found_fini(struct spool_found *found)
     job_unref(found->job);
 }
 
+struct finding {
+    struct spool_sqlite *s;
+    struct spool_found *found;
+    bool damaged;
+};
+
 static bool take_row(void *ctx, const struct store_row *row, struct str body)
 {
+    struct finding *finding = ctx;
     (void)body;
-    (void)spool_found_take(ctx, row);
+    finding->damaged = !spool_found_take(finding->s, finding->found, row);
     return false;
 }
 
@@ -35,8 +84,14 @@ enum err_code spool_sqlite_find(struct spool_sqlite *s, const struct id *id,
                                 const char *client, struct spool_found *found,
                                 struct err *err)
 {
+    struct finding finding = {s, found, false};
     *found = (struct spool_found){.found = false};
-    enum err_code code = store_find(s->store, id, take_row, found, err);
+    enum err_code code = store_find(s->store, id, take_row, &finding, err);
+    if (code == ERR_NONE && finding.damaged)
+        return err_set(err, ERR_INVALID,
+                       "the record of job %s is damaged: look with postriderd "
+                       "--verify",
+                       id->text);
     if (found->found &&
         ((client != NULL && strcmp(found->job->client, client) != 0) ||
          spool_sqlite_is_forgotten(s, found->progress.state,
@@ -108,32 +163,46 @@ static int64_t *place(struct spool_stats *n, enum job_state state)
     PANIC("no job of the spool is in state %u", (unsigned)state);
 }
 
+void spool_sqlite_lighten(struct spool_stats *n, bool had_body,
+                          int64_t cost_bytes)
+{
+    if (!had_body)
+        return;
+    n->bytes -= cost_bytes;
+    n->kept_bytes -= cost_bytes;
+}
+
 void spool_sqlite_move(struct spool_stats *n, enum job_state from,
-                       enum job_state to, int64_t cost_bytes)
+                       bool had_body, const struct store_row *row)
 {
     (*place(n, from))--;
-    (*place(n, to))++;
+    (*place(n, row->state))++;
     if (job_state_is_settled(from)) {
         n->remembered--;
-        n->bytes += cost_bytes;
+        spool_sqlite_lighten(n, had_body, row->cost_bytes);
+    } else {
+        n->bytes -= row->cost_bytes;
     }
-    if (job_state_is_settled(to)) {
+    bool settled = job_state_is_settled(row->state);
+    if (!settled || row->has_body)
+        n->bytes += row->cost_bytes;
+    if (settled && row->has_body)
+        n->kept_bytes += row->cost_bytes;
+    if (settled)
         n->remembered++;
-        n->bytes -= cost_bytes;
-    }
 }
 
 enum err_code spool_sqlite_update(struct spool_sqlite *s,
                                   struct spool_found *found,
                                   enum job_state before, struct err *err)
 {
+    bool had_body = found->row.has_body;
     enum err_code code = spool_sqlite_begin(s, err);
     if (code != ERR_NONE)
         return code;
     spool_sqlite_row(&found->row, found->job, &found->progress, &s->scratch);
     code = store_update(s->store, &found->row, err);
-    spool_sqlite_move(&s->next_numbers, before, found->progress.state,
-                      found->row.cost_bytes);
+    spool_sqlite_move(&s->next_numbers, before, had_body, &found->row);
     spool_sqlite_settles(s, found->row.state, found->row.settled_ms);
     return code;
 }

@@ -43,7 +43,7 @@ static bool take_over(void *ctx, const struct store_row *row, struct str body)
     struct expiry *e = ctx;
     (void)body;
     if (is_claimed(e->s, &row->id) ||
-        !spool_found_take(&e->bite[e->bite_count], row))
+        !spool_found_take(e->s, &e->bite[e->bite_count], row))
         return true;
     return ++e->bite_count < e->bite_max;
 }
@@ -60,7 +60,7 @@ static enum err_code write_expiry(struct spool_sqlite *s,
         return ERR_NONE;
     enum err_code code = store_over(s->store, e->now_ms, take_over, e, err);
     if (code == ERR_INVALID) {
-        /* A damaged row is in the way: that must not stop new jobs. */
+        /* A damaged page is in the way: that must not stop new jobs. */
         e->failed = true;
         code = ERR_NONE;
     }
@@ -119,9 +119,12 @@ static void expiry_failed(struct spool_sqlite *s, struct spool_request *r,
 static bool see_limit(void *ctx, const struct store_row *row, struct str body)
 {
     struct expiry *e = ctx;
+    struct spool_found found;
     (void)body;
-    if (is_claimed(e->s, &row->id))
+    /* Of one that cannot be settled the time would stay for ever. */
+    if (is_claimed(e->s, &row->id) || !spool_found_take(e->s, &found, row))
         return true;
+    spool_found_fini(&found);
     e->next_ms = row->limit_ms;
     return false;
 }

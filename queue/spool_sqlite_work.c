@@ -74,8 +74,7 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
     enum err_code code = spool_sqlite_begin(s, err);
     if (code != ERR_NONE)
         return code;
-    spool_sqlite_move(&s->next_numbers, b->before, b->row.state,
-                      b->row.cost_bytes);
+    spool_sqlite_move(&s->next_numbers, b->before, true, &b->row);
     spool_sqlite_settles(s, b->row.state, b->row.settled_ms);
     return store_update(s->store, &b->row, err);
 }
@@ -158,25 +157,32 @@ void spool_sqlite_settle(struct spool *spool, struct claim *claim,
     spool_sqlite_post(spool_sqlite_of(spool), &b->base);
 }
 
-static bool is_new_note(const struct progress *p, struct str note)
+/* Cut as the progress would cut it. */
+static bool is_kept(const char *kept, struct str text)
+{
+    if (text.len > SPOOL_TEXT_MAX)
+        text.len = SPOOL_TEXT_MAX;
+    return kept != NULL && strlen(kept) == text.len &&
+           memcmp(kept, text.data, text.len) == 0;
+}
+
+static bool is_news(const struct progress *p, struct str relay, struct str note)
 {
     if (note.len == 0)
         return false;
-    if (note.len > SPOOL_TEXT_MAX)
-        note.len = SPOOL_TEXT_MAX;
-    return p->note == NULL || strlen(p->note) != note.len ||
-           memcmp(p->note, note.data, note.len) != 0;
+    return !is_kept(p->note, note) ||
+           (relay.len > 0 && !is_kept(p->relay, relay));
 }
 
 void spool_sqlite_release(struct spool *spool, struct claim *claim,
-                          int64_t due_ms, struct str note)
+                          int64_t due_ms, struct str relay, struct str note)
 {
     struct spool_sqlite *s = spool_sqlite_of(spool);
     struct back *b = back_new(&back_kind, claim);
     struct progress *p = &b->loaded->progress;
     int64_t now_ms = clock_real_ms(s->clock);
-    b->writes = p->marked || due_ms > now_ms || is_new_note(p, note);
-    progress_release(p, due_ms, note, now_ms);
+    b->writes = p->marked || due_ms > now_ms || is_news(p, relay, note);
+    progress_release(p, due_ms, relay, note, now_ms);
     if (b->writes)
         fill(b);
     spool_sqlite_post(s, &b->base);
@@ -235,7 +241,7 @@ static const struct spool_request_kind mark_kind = {
 };
 
 void spool_sqlite_mark(struct spool *spool, struct claim *claim,
-                       spool_mark_fn fn, void *ctx)
+                       struct str relay, spool_mark_fn fn, void *ctx)
 {
     struct mark *mark;
     struct spool_loaded *loaded = spool_loaded_of(claim);
@@ -245,7 +251,7 @@ void spool_sqlite_mark(struct spool *spool, struct claim *claim,
     mark->back.loaded = loaded;
     mark->fn = fn;
     mark->ctx = ctx;
-    loaded->progress.marked = true;
+    progress_mark(&loaded->progress, relay);
     spool_sqlite_record_init(&mark->back.record);
     fill(&mark->back);
     spool_sqlite_post(spool_sqlite_of(spool), &mark->back.base);

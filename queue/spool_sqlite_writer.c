@@ -12,6 +12,9 @@
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 1000
 
+/* So long without a failure, and the disk is said to work again. */
+#define OUTAGE_QUIET_MS 1000
+
 /* Bytes of working memory that stay after a large record. */
 #define SCRATCH_KEEP (2U << 20)
 
@@ -42,8 +45,9 @@ static bool wait_locked(struct spool_sqlite *s)
     while (STAILQ_EMPTY(&s->requests)) {
         if (s->stopping)
             return false;
-        int64_t until_ms =
-            STAILQ_EMPTY(&s->unrecorded) ? s->house_at_ms : s->retry_at_ms;
+        int64_t until_ms = s->started && STAILQ_EMPTY(&s->unrecorded)
+                               ? s->house_at_ms
+                               : s->retry_at_ms;
         s->writer_sleeps = true;
         bool woken = cond_wait_until(&s->work, &s->lock, until_ms);
         s->writer_sleeps = false;
@@ -130,6 +134,9 @@ static void disk_fails(struct spool_sqlite *s, const struct err *err)
     size_t len = strnlen(err->text, sizeof(s->numbers.disk_error) - 1);
     memcpy(why, err->text, len);
     why[len] = '\0';
+    s->failure = *err;
+    s->failed_at_ms = now_ms;
+    s->failed = true;
     /* At once first: what was large in the group is not tried again. */
     s->retry_at_ms = now_ms + s->retry_pause_ms;
     s->retry_pause_ms *= 2;
@@ -185,9 +192,8 @@ static enum err_code run_group(struct spool_sqlite *s,
 
 static void look_for_room(struct spool_sqlite *s)
 {
-    const struct spool_stats *n = &s->numbers;
-    s->room = s->room_wanted && n->waiting + n->held < s->limits.max_jobs &&
-              n->bytes <= s->limits.max_bytes - s->room_bytes;
+    s->room =
+        s->room_wanted && spool_sqlite_fits(s, &s->numbers, s->room_bytes);
     if (s->room)
         s->room_wanted = false;
 }
@@ -200,6 +206,24 @@ static void publish(struct spool_sqlite *s)
     s->stats.active = s->active;
     s->stats.unrecorded = s->unrecorded_count;
     mutex_unlock(&s->lock);
+}
+
+/* One that fails now and then makes one outage of it. */
+static void tell_disk(struct spool_sqlite *s)
+{
+    const struct err none = {.code = ERR_NONE};
+    const struct err *news = NULL;
+    if (s->failed && !s->outage)
+        news = &s->failure;
+    else if (s->outage && s->numbers.disk_error[0] == '\0' &&
+             clock_mono_ms(clock_system()) >= s->failed_at_ms + OUTAGE_QUIET_MS)
+        news = &none;
+    s->failed = false;
+    if (news == NULL)
+        return;
+    s->outage = news == &s->failure;
+    if (s->base.on_disk != NULL)
+        s->base.on_disk(s->base.on_disk_ctx, news);
 }
 
 static void tell_due(struct spool_sqlite *s)
@@ -222,13 +246,14 @@ static void tell_due(struct spool_sqlite *s)
 
 static void tell_watches(struct spool_sqlite *s)
 {
+    const struct err none = {.code = ERR_NONE};
     struct spool_watch_node *node;
     while ((node = STAILQ_FIRST(&s->tells)) != NULL) {
         /* Once called, the watch is its owner's again. */
         struct spool_watch *watch = node->watch;
         STAILQ_REMOVE_HEAD(&s->tells, next);
         mem_free(node);
-        watch->fn(watch->ctx, watch->status, false);
+        watch->fn(watch->ctx, watch->status, false, &none);
     }
 }
 
@@ -301,6 +326,25 @@ static enum err_code run_kept(struct spool_sqlite *s,
     return code;
 }
 
+/* Not with each request: it may write much before it fails. */
+static enum err_code start_late(struct spool_sqlite *s, struct err *err)
+{
+    if (s->started)
+        return ERR_NONE;
+    if (clock_mono_ms(clock_system()) < s->retry_at_ms) {
+        *err = s->failure;
+        return err->code;
+    }
+    enum err_code code = spool_sqlite_start(s, err);
+    if (code != ERR_NONE) {
+        disk_fails(s, err);
+        return code;
+    }
+    s->next_numbers = s->numbers;
+    disk_works(s);
+    return ERR_NONE;
+}
+
 static void process(struct spool_sqlite *s, struct spool_request_list *group)
 {
     struct spool_request_list all = STAILQ_HEAD_INITIALIZER(all);
@@ -308,7 +352,9 @@ static void process(struct spool_sqlite *s, struct spool_request_list *group)
     struct spool_request *r;
     s->now_ms = clock_real_ms(s->clock);
     keep_house(s);
-    enum err_code code = run_kept(s, &all, &err);
+    enum err_code code = start_late(s, &err);
+    if (code == ERR_NONE)
+        code = run_kept(s, &all, &err);
     if (code != ERR_NONE)
         fail_all(s, group, &err);
     else
@@ -322,6 +368,7 @@ static void process(struct spool_sqlite *s, struct spool_request_list *group)
     }
     look_for_room(s);
     publish(s);
+    tell_disk(s);
     tell_due(s);
     if (s->room && s->base.on_room != NULL)
         s->base.on_room(s->base.on_room_ctx);

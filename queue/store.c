@@ -10,7 +10,8 @@ enum { KEY_LOOK_AGAIN_MS = 3600 * 1000 };
 
 enum err_code store_begin(struct store *s, struct err *err)
 {
-    return database_begin(s->db, err);
+    enum err_code code = store_take(s, err);
+    return code == ERR_NONE ? database_begin(s->db, err) : code;
 }
 
 enum err_code store_commit(struct store *s, struct err *err)
@@ -84,8 +85,9 @@ static bool read_row(const struct store *s, struct statement *st,
     int64_t body = statement_int(st, 9);
     int64_t body_bytes = statement_int(st, 10);
     if (!id_parse(statement_bytes(st, 1), &row->id) || state < 0 ||
-        state >= JOB_STATE_COUNT || priority >= JOB_PRIORITY_COUNT ||
-        body < STORE_BODY_NONE || body > STORE_BODY_FILE || body_bytes < 0)
+        state == JOB_ACTIVE || state >= JOB_STATE_COUNT ||
+        priority >= JOB_PRIORITY_COUNT || body < STORE_BODY_NONE ||
+        body > STORE_BODY_FILE || body_bytes < 0)
         return false;
     row->seq = statement_int(st, 0);
     row->state = (enum job_state)state;
@@ -103,14 +105,18 @@ static bool read_row(const struct store *s, struct statement *st,
     return true;
 }
 
-static enum err_code damaged_row(struct store *s, struct statement *st,
-                                 struct err *err)
+static void pass_over(struct store *s, struct statement *st)
 {
-    char what[64];
-    s->damaged_seq = statement_int(st, 0);
-    (void)snprintf(what, sizeof(what), "row %lld of its jobs",
-                   (long long)s->damaged_seq);
-    return database_damaged(s->db, what, err);
+    s->damaged_count++;
+    if (s->on_damaged != NULL)
+        s->on_damaged(s->on_damaged_ctx, statement_int(st, 0),
+                      statement_bytes(st, 1));
+}
+
+void store_on_damaged(struct store *s, store_damaged_fn fn, void *ctx)
+{
+    s->on_damaged = fn;
+    s->on_damaged_ctx = ctx;
 }
 
 /* ---- changing rows ---- */
@@ -160,6 +166,14 @@ enum err_code store_delete(struct store *s, int64_t seq, struct err *err)
     return code;
 }
 
+enum err_code store_drop_body(struct store *s, int64_t seq, struct err *err)
+{
+    enum err_code code = run_for(s, STORE_BODY_GONE, seq, err);
+    if (code == ERR_NONE)
+        code = run_for(s, STORE_BODY_DELETE, seq, err);
+    return code;
+}
+
 /* ---- looking for rows ---- */
 
 static enum err_code visit_all(struct store *s, struct statement *st,
@@ -169,11 +183,9 @@ static enum err_code visit_all(struct store *s, struct statement *st,
     bool more;
     while ((code = database_step(s->db, st, &more, err)) == ERR_NONE && more) {
         struct store_row row;
-        if (!read_row(s, st, &row)) {
-            code = damaged_row(s, st, err);
-            break;
-        }
-        if (!visit(ctx, &row, (struct str){NULL, 0}))
+        if (!read_row(s, st, &row))
+            pass_over(s, st);
+        else if (!visit(ctx, &row, (struct str){NULL, 0}))
             break;
     }
     statement_reset(st);
@@ -198,8 +210,11 @@ enum err_code store_find(struct store *s, const struct id *id,
 {
     struct statement *st = s->statements[STORE_JOB_FIND];
     struct found found = {visit, ctx, false};
+    int64_t damaged_count = s->damaged_count;
     statement_bind_text(st, 1, id->text);
     enum err_code code = visit_all(s, st, visit_found, &found, err);
+    if (code == ERR_NONE && s->damaged_count != damaged_count)
+        return database_damaged(s->db, "the row of this job", err);
     if (code == ERR_NONE && !found.any)
         return err_set(err, ERR_NOT_FOUND, "there is no job %s", id->text);
     return code;
@@ -226,6 +241,12 @@ enum err_code store_settled(struct store *s, bool failed, int64_t until_ms,
         s->statements[failed ? STORE_JOB_FAILED : STORE_JOB_SETTLED];
     statement_bind_int(st, 1, until_ms);
     return visit_all(s, st, visit, ctx, err);
+}
+
+enum err_code store_kept(struct store *s, store_visit_fn visit, void *ctx,
+                         struct err *err)
+{
+    return visit_all(s, s->statements[STORE_JOB_KEPT], visit, ctx, err);
 }
 
 enum err_code store_each(struct store *s, int64_t seq, store_visit_fn visit,
@@ -315,17 +336,25 @@ struct due_head {
     bool there;
 };
 
-static enum err_code advance(struct store *s, struct due_head *head,
-                             struct err *err)
+static enum err_code step(struct store *s, struct due_head *head,
+                          struct err *err)
 {
     enum err_code code = database_step(s->db, head->st, &head->there, err);
     if (code == ERR_NONE && !head->there && head->st == head->due->then) {
         head->st = head->due->after;
         code = database_step(s->db, head->st, &head->there, err);
     }
-    if (code == ERR_NONE && head->there && !read_row(s, head->st, &head->row)) {
-        head->there = false;
-        return damaged_row(s, head->st, err);
+    return code;
+}
+
+static enum err_code advance(struct store *s, struct due_head *head,
+                             struct err *err)
+{
+    enum err_code code = step(s, head, err);
+    while (code == ERR_NONE && head->there &&
+           !read_row(s, head->st, &head->row)) {
+        pass_over(s, head->st);
+        code = step(s, head, err);
     }
     return code;
 }
@@ -509,6 +538,7 @@ enum err_code store_numbers_get(struct store *s, struct spool_stats *numbers,
             .bytes = statement_int(st, 7),
             .remembered = statement_int(st, 8),
             .keys = statement_int(st, 9),
+            .kept_bytes = statement_int(st, 10),
         };
     statement_reset(st);
     return code;
@@ -519,10 +549,10 @@ enum err_code store_numbers_put(struct store *s,
                                 struct err *err)
 {
     const int64_t values[] = {
-        numbers->accepted, numbers->delivered, numbers->failed,
-        numbers->expired,  numbers->cancelled, numbers->waiting,
-        numbers->held,     numbers->bytes,     numbers->remembered,
-        numbers->keys,
+        numbers->accepted, numbers->delivered,  numbers->failed,
+        numbers->expired,  numbers->cancelled,  numbers->waiting,
+        numbers->held,     numbers->bytes,      numbers->remembered,
+        numbers->keys,     numbers->kept_bytes,
     };
     struct statement *st = s->statements[STORE_NUMBERS_PUT];
     for (int i = 0; i < (int)(sizeof(values) / sizeof(values[0])); i++)

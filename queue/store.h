@@ -25,14 +25,30 @@ struct store;
 
 struct store_options {
     const char *path;
-    const char *const *routes; /* rows of other routes count as the first's */
+    /* Rows of other routes count as the first's. They live as the store. */
+    const char *const *routes;
     size_t route_count;
 };
 
-/* Creates, migrates, or opens; see spool_create_sqlite() for refusals. */
+/*
+ * Creates, migrates, or opens; see spool_create_sqlite() for refusals. A spool
+ * that was there is opened also when the disk takes no commit: see
+ * store_take().
+ */
 MUST_CHECK enum err_code store_open(struct store **out,
                                     const struct store_options *options,
                                     struct err *err);
+
+/*
+ * Writes into the file itself that it is in use, so that the loss of its log
+ * will be found out, and the options' routes. store_open() has tried it, and
+ * store_begin() does it first: until it has succeeded once nothing can be
+ * changed. In no transaction.
+ */
+MUST_CHECK enum err_code store_take(struct store *s, struct err *err);
+
+/* There was none, or nothing in it. */
+bool store_is_new(const struct store *s);
 
 /* Checkpoints and marks the spool as closed in order. NULL is allowed. */
 void store_close(struct store *s);
@@ -81,6 +97,10 @@ store_update(struct store *s, const struct store_row *row, struct err *err);
 MUST_CHECK enum err_code store_delete(struct store *s, int64_t seq,
                                       struct err *err);
 
+/* Of a settled row: nothing else of it changes. A file is the caller's. */
+MUST_CHECK enum err_code store_drop_body(struct store *s, int64_t seq,
+                                         struct err *err);
+
 /*
  * Called for each row found; views are valid during the call. False: stop. It
  * must not change rows, nor look for others in the same way.
@@ -88,7 +108,17 @@ MUST_CHECK enum err_code store_delete(struct store *s, int64_t seq,
 typedef bool (*store_visit_fn)(void *ctx, const struct store_row *row,
                                struct str body);
 
-/* ERR_NOT_FOUND. The body is not read (visit gets an empty one). */
+/*
+ * Told of each row that cannot be what was written: it is passed over, as often
+ * as somebody looks where it is. id is what its column has, whatever that is.
+ */
+typedef void (*store_damaged_fn)(void *ctx, int64_t seq, struct str id);
+void store_on_damaged(struct store *s, store_damaged_fn fn, void *ctx);
+
+/*
+ * ERR_NOT_FOUND; ERR_INVALID also when the row is damaged. The body is not read
+ * (visit gets an empty one).
+ */
 MUST_CHECK enum err_code store_find(struct store *s, const struct id *id,
                                     store_visit_fn visit, void *ctx,
                                     struct err *err);
@@ -128,6 +158,10 @@ MUST_CHECK enum err_code store_marked(struct store *s, store_visit_fn visit,
 MUST_CHECK enum err_code store_settled(struct store *s, bool failed,
                                        int64_t until_ms, store_visit_fn visit,
                                        void *ctx, struct err *err);
+
+/* Failed and expired rows that have a body, the first settled first. */
+MUST_CHECK enum err_code store_kept(struct store *s, store_visit_fn visit,
+                                    void *ctx, struct err *err);
 
 /* All rows behind seq (0: from the first) in order. No bodies. */
 MUST_CHECK enum err_code store_each(struct store *s, int64_t seq,

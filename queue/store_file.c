@@ -14,6 +14,10 @@
 
 #define MAGIC          "SQLite format 3" /* and its NUL */
 #define LOG_HEADER_LEN 32
+#define LOG_SALT       16 /* in the header */
+#define LOG_SALT_LEN   8
+#define LOG_FRAME_LEN  24 /* before each page */
+#define LOG_FRAME_SALT 8
 #define LOG_PIECE      (256U << 10)
 
 bool store_file_is_full(int errno_value)
@@ -192,9 +196,10 @@ static enum err_code look_inside(struct store_file *file, struct err *err)
     file->is_new = st.st_size == 0;
     if (file->is_new && file->log != STORE_LOG_MISSING)
         return err_set(err, ERR_INVALID,
-                       "the spool %s is empty but its log %s is not: put the "
+                       "the spool %s is %s but its log %s is not: put the "
                        "file back that belongs to it",
-                       file->path, file->log_path);
+                       file->path, file->made ? "missing" : "empty",
+                       file->log_path);
     if (file->is_new)
         return store_file_sync_parent(file->path, err);
     /* With a rollback journal the first page is still to be put back: making
@@ -218,7 +223,7 @@ static enum err_code name_files(struct store_file *file, const char *path,
 }
 
 /* A file of ours must be private from its first moment on. */
-static int open_file(const char *path, bool create)
+static int open_file(const char *path, bool create, bool *made)
 {
     int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd >= 0 || errno != ENOENT || !create)
@@ -226,6 +231,7 @@ static int open_file(const char *path, bool create)
     fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 && errno == EEXIST)
         return open(path, O_RDWR | O_CLOEXEC); /* another one was first */
+    *made = fd >= 0;
     if (fd >= 0)
         (void)fchmod(fd, 0600); /* a umask may have taken our own rights */
     return fd;
@@ -234,7 +240,8 @@ static int open_file(const char *path, bool create)
 enum err_code store_file_open(struct store_file *file, const char *path,
                               bool create, struct err *err)
 {
-    *file = (struct store_file){.fd = open_file(path, create)};
+    *file = (struct store_file){.fd = -1};
+    file->fd = open_file(path, create, &file->made);
     if (file->fd < 0)
         return cannot_open(path, errno, err);
     enum err_code code = lock(file->fd, path, err);
@@ -242,9 +249,19 @@ enum err_code store_file_open(struct store_file *file, const char *path,
         code = name_files(file, path, err);
     if (code == ERR_NONE)
         code = look_inside(file, err);
-    if (code != ERR_NONE)
+    if (code != ERR_NONE) {
+        store_file_unmake(file);
         store_file_close(file);
+    }
     return code;
+}
+
+void store_file_unmake(struct store_file *file)
+{
+    struct stat st;
+    if (file->made && file->path != NULL && fstat(file->fd, &st) == 0 &&
+        st.st_size == 0)
+        (void)unlink(file->path);
 }
 
 void store_file_close(struct store_file *file)
@@ -258,7 +275,77 @@ void store_file_close(struct store_file *file)
     file->log_path = NULL;
 }
 
+enum err_code store_file_size(const struct store_file *file,
+                              int64_t *size_bytes, struct err *err)
+{
+    struct stat st;
+    if (fstat(file->fd, &st) != 0)
+        return err_system(err, errno, "cannot read the spool %s", file->path);
+    *size_bytes = st.st_size;
+    return ERR_NONE;
+}
+
 /* ---- the log ---- */
+
+/* From first on, of count; the others are in the way of nobody. */
+struct pages {
+    int64_t first;
+    int64_t count;
+    int64_t seen;
+    bool *is_seen;
+};
+
+static void see_page(struct pages *pages, int64_t page)
+{
+    if (page < pages->first || page >= pages->first + pages->count ||
+        pages->is_seen[page - pages->first])
+        return;
+    pages->is_seen[page - pages->first] = true;
+    pages->seen++;
+}
+
+/* Frames of the log's last life: those that have its salt. */
+static bool see_frames(int fd, int64_t page_bytes, struct pages *pages)
+{
+    unsigned char log[LOG_HEADER_LEN];
+    unsigned char frame[LOG_FRAME_LEN];
+    off_t at = LOG_HEADER_LEN;
+    ssize_t n = pread(fd, log, sizeof(log), 0);
+    while (n > 0) {
+        n = pread(fd, frame, sizeof(frame), at);
+        if (n != LOG_FRAME_LEN ||
+            memcmp(frame + LOG_FRAME_SALT, log + LOG_SALT, LOG_SALT_LEN) != 0)
+            break;
+        see_page(pages, word_at(frame, true));
+        at += LOG_FRAME_LEN + page_bytes;
+    }
+    return n >= 0;
+}
+
+enum err_code store_file_log_has(const struct store_file *file,
+                                 int64_t page_bytes, int64_t first,
+                                 int64_t last, bool *has, struct err *err)
+{
+    struct pages pages = {.first = first, .count = last - first + 1};
+    enum err_code code = ERR_NONE;
+    struct stat st;
+    int fd = open(file->log_path, O_RDONLY | O_CLOEXEC);
+    *has = false;
+    if (fd < 0 && errno == ENOENT)
+        return ERR_NONE;
+    if (fd < 0 || fstat(fd, &st) != 0)
+        code = err_system(err, errno, "cannot read %s", file->log_path);
+    else if (pages.count <= st.st_size / page_bytes) {
+        pages.is_seen = mem_calloc((size_t)pages.count, sizeof(bool));
+        if (!see_frames(fd, page_bytes, &pages))
+            code = err_system(err, errno, "cannot read %s", file->log_path);
+        *has = pages.seen == pages.count;
+        mem_free(pages.is_seen);
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return code;
+}
 
 static bool rewrite(int fd)
 {

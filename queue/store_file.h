@@ -2,6 +2,7 @@
 #define QUEUE_STORE_FILE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/err.h"
 
@@ -23,6 +24,7 @@ struct store_file {
     char *path;     /* without symbolic links */
     char *log_path; /* path and "-wal" */
     bool is_new;    /* there is nothing in it yet */
+    bool made;      /* by store_file_open() */
     enum store_log log;
 };
 
@@ -34,6 +36,9 @@ struct store_file {
 MUST_CHECK enum err_code store_file_open(struct store_file *file,
                                          const char *path, bool create,
                                          struct err *err);
+
+/* The file goes if it was made and there is still nothing in it. */
+void store_file_unmake(struct store_file *file);
 
 /*
  * Only after SQLite has closed the file: closing any descriptor of a file
@@ -48,6 +53,18 @@ void store_file_close(struct store_file *file);
  */
 MUST_CHECK enum err_code store_file_settle_log(const struct store_file *file,
                                                struct err *err);
+
+MUST_CHECK enum err_code store_file_size(const struct store_file *file,
+                                         int64_t *size_bytes, struct err *err);
+
+/*
+ * Whether the log may have each page from first to last: for a file that ends
+ * before them. Of a commit that was torn it counts what is there of it.
+ */
+MUST_CHECK enum err_code store_file_log_has(const struct store_file *file,
+                                            int64_t page_bytes, int64_t first,
+                                            int64_t last, bool *has,
+                                            struct err *err);
 
 /* Syncs the directory that path is in. */
 MUST_CHECK enum err_code store_file_sync_parent(const char *path,

@@ -22,14 +22,18 @@ struct store {
     struct store_file file;
     struct database *db;
     struct statement *statements[STORE_STATEMENT_COUNT];
-    int64_t *routes; /* numbers of the options' routes */
+    const char *const *route_names; /* the options' */
+    int64_t *routes;                /* their numbers */
     size_t route_count;
     int64_t *strangers; /* numbers of routes that are not in the options */
     size_t stranger_count;
     struct store_due *due; /* for a lane's own route, then strangers */
     int64_t next_seq;
-    bool was_closed;     /* in order, when it was opened */
-    int64_t damaged_seq; /* of the last row that could not be read */
+    bool was_closed;       /* in order, when it was opened */
+    bool is_taken;         /* see store_take() */
+    int64_t damaged_count; /* rows that were passed over */
+    store_damaged_fn on_damaged;
+    void *on_damaged_ctx;
 };
 
 /* As store_open(), but nothing is made, migrated or marked: for reading. */

@@ -2,6 +2,7 @@
 
 #include "core/mem.h"
 #include "core/panic.h"
+#include "queue/bodies.h"
 #include "queue/store_inner.h"
 
 static enum err_code check_version(struct store *s, int64_t *version,
@@ -52,6 +53,52 @@ static enum err_code bring_up(struct store *s, int64_t version, struct err *err)
     return code;
 }
 
+/* The bodies would be swept as orphans, and nobody would know. */
+static enum err_code check_new(struct store *s, const char *path,
+                               struct err *err)
+{
+    char *directory = bodies_directory(path);
+    bool any = false;
+    enum err_code code = bodies_any(directory, &any, err);
+    if (code == ERR_NONE && any)
+        code = err_set(err, ERR_INVALID,
+                       "the spool %s is %s, but there are mails of it in %s: "
+                       "put the file back that belongs to them, or move that "
+                       "directory away to begin anew",
+                       s->file.path, s->file.made ? "missing" : "empty",
+                       directory);
+    mem_free(directory);
+    return code;
+}
+
+/*
+ * SQLite reads what is behind the end of a page that was cut as zeros. With a
+ * log the file may be short: copying it was interrupted.
+ */
+static enum err_code check_size(struct store *s, struct err *err)
+{
+    int64_t pages = 0;
+    int64_t page_bytes = 0;
+    int64_t size_bytes = 0;
+    bool has = false;
+    enum err_code code =
+        database_ask(s->db, "PRAGMA page_count", 0, &pages, err);
+    if (code == ERR_NONE)
+        code = database_ask(s->db, "PRAGMA page_size", 0, &page_bytes, err);
+    if (code == ERR_NONE)
+        code = store_file_size(&s->file, &size_bytes, err);
+    if (code != ERR_NONE || pages * page_bytes <= size_bytes)
+        return code;
+    code = store_file_log_has(&s->file, page_bytes, size_bytes / page_bytes + 1,
+                              pages, &has, err);
+    if (code != ERR_NONE || has)
+        return code;
+    char what[96];
+    (void)snprintf(what, sizeof(what), "its file ends at byte %lld, not %lld",
+                   (long long)size_bytes, (long long)(pages * page_bytes));
+    return database_damaged(s->db, what, err);
+}
+
 /* What was accepted last may be in the log only. */
 static enum err_code check_log(struct store *s, struct err *err)
 {
@@ -87,11 +134,10 @@ static enum err_code prepare_all(struct store *s, struct err *err)
 
 /* ---- routes ---- */
 
-static void know_route(struct store *s, const struct store_options *options,
-                       int64_t number, struct str name)
+static void know_route(struct store *s, int64_t number, struct str name)
 {
     for (size_t i = 0; i < s->route_count; i++)
-        if (str_equal(str_from(options->routes[i]), name)) {
+        if (str_equal(str_from(s->route_names[i]), name)) {
             s->routes[i] = number;
             return;
         }
@@ -107,6 +153,7 @@ static enum err_code load_routes(struct store *s,
 {
     struct statement *st = NULL;
     bool row = true;
+    s->route_names = options->routes;
     s->route_count = options->route_count;
     s->routes = mem_calloc(s->route_count + 1, sizeof(int64_t));
     enum err_code code = database_prepare(
@@ -114,8 +161,7 @@ static enum err_code load_routes(struct store *s,
     while (code == ERR_NONE && row) {
         code = database_step(s->db, st, &row, err);
         if (row)
-            know_route(s, options, statement_int(st, 0),
-                       statement_bytes(st, 1));
+            know_route(s, statement_int(st, 0), statement_bytes(st, 1));
     }
     statement_finish(st);
     return code;
@@ -138,9 +184,7 @@ static enum err_code prepare_due(struct store *s, struct err *err)
 }
 
 /* Numbers begin with 1: 0 is a route that no job ever had. */
-static enum err_code add_routes(struct store *s,
-                                const struct store_options *options,
-                                struct err *err)
+static enum err_code add_routes(struct store *s, struct err *err)
 {
     enum err_code code = ERR_NONE;
     for (size_t i = 0; i < s->route_count && code == ERR_NONE; i++) {
@@ -148,7 +192,7 @@ static enum err_code add_routes(struct store *s,
         bool row = false;
         if (s->routes[i] != 0)
             continue;
-        statement_bind_text(st, 1, options->routes[i]);
+        statement_bind_text(st, 1, s->route_names[i]);
         code = database_step(s->db, st, &row, err);
         if (row)
             s->routes[i] = statement_int(st, 0);
@@ -166,20 +210,44 @@ static enum err_code put_closed(struct store *s, bool closed, struct err *err)
     return database_run(s->db, st, err);
 }
 
-/* The first commit also proves that the disk takes one. */
-static enum err_code
-mark_open(struct store *s, const struct store_options *options, struct err *err)
+/* All or nothing, also of what is known of the routes. */
+static enum err_code mark_open(struct store *s, struct err *err)
 {
+    size_t bytes = s->route_count * sizeof(*s->routes);
     enum err_code code = database_begin(s->db, err);
     if (code != ERR_NONE)
         return code;
-    code = add_routes(s, options, err);
+    int64_t *before = mem_alloc(bytes);
+    memcpy(before, s->routes, bytes);
+    code = add_routes(s, err);
     if (code == ERR_NONE)
         code = put_closed(s, false, err);
     if (code == ERR_NONE)
-        return database_commit(s->db, err);
-    database_rollback(s->db);
+        code = database_commit(s->db, err);
+    else
+        database_rollback(s->db);
+    if (code != ERR_NONE)
+        memcpy(s->routes, before, bytes);
+    mem_free(before);
     return code;
+}
+
+enum err_code store_take(struct store *s, struct err *err)
+{
+    if (s->is_taken)
+        return ERR_NONE;
+    enum err_code code = mark_open(s, err);
+    /* The mark has to be in the file itself, and the log gets short. */
+    if (code == ERR_NONE)
+        code = database_checkpoint(s->db, err);
+    s->is_taken = code == ERR_NONE;
+    return code;
+}
+
+/* What a disk says that may take it later. */
+static bool can_wait(enum err_code code)
+{
+    return code == ERR_FULL || code == ERR_SYSTEM;
 }
 
 static enum err_code open_for_use(struct store *s,
@@ -193,10 +261,16 @@ static enum err_code open_for_use(struct store *s,
                              s->file.log != STORE_LOG_MISSING, err);
     if (code == ERR_NONE)
         code = check_version(s, &version, err);
+    if (code == ERR_NONE && s->file.is_new)
+        code = check_new(s, options->path, err);
+    else if (code == ERR_NONE && version < STORE_VERSION)
+        code = check_size(s, err);
     if (code == ERR_NONE && version < STORE_VERSION)
         code = bring_up(s, version, err);
     if (code == ERR_NONE)
         code = check_log(s, err);
+    if (code == ERR_NONE)
+        code = check_size(s, err);
     if (code == ERR_NONE)
         code = database_use_log(s->db, err);
     if (code == ERR_NONE)
@@ -205,12 +279,10 @@ static enum err_code open_for_use(struct store *s,
         code = load_routes(s, options, err);
     if (code == ERR_NONE)
         code = prepare_due(s, err);
-    if (code == ERR_NONE)
-        code = mark_open(s, options, err);
-    /* The mark has to be in the file itself, and the log gets short. */
-    if (code == ERR_NONE)
-        code = database_checkpoint(s->db, err);
-    return code;
+    if (code != ERR_NONE)
+        return code;
+    code = store_take(s, err);
+    return can_wait(code) && !s->file.is_new ? ERR_NONE : code;
 }
 
 static enum err_code open_for_reading(struct store *s, struct err *err)
@@ -227,6 +299,8 @@ static enum err_code open_for_reading(struct store *s, struct err *err)
             s->file.path, s->file.is_new ? "nothing in it" : "an older layout");
     if (code == ERR_NONE)
         code = check_log(s, err);
+    if (code == ERR_NONE)
+        code = check_size(s, err);
     if (code == ERR_NONE)
         code = prepare_all(s, err);
     if (code == ERR_NONE)
@@ -263,10 +337,13 @@ static enum err_code open_store(struct store **out, const char *path,
     if (code == ERR_NONE)
         code = options == NULL ? open_for_reading(s, err)
                                : open_for_use(s, options, err);
-    if (code == ERR_NONE)
+    if (code == ERR_NONE) {
         *out = s;
-    else
+    } else {
+        if (s->file.fd >= 0)
+            store_file_unmake(&s->file);
         dispose(s);
+    }
     return code;
 }
 
@@ -281,6 +358,11 @@ enum err_code store_open_stopped(struct store **out, const char *path,
                                  struct err *err)
 {
     return open_store(out, path, NULL, err);
+}
+
+bool store_is_new(const struct store *s)
+{
+    return s->file.is_new;
 }
 
 void store_close_unchanged(struct store *s)

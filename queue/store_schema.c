@@ -60,19 +60,31 @@ _Static_assert(JOB_PRIORITY_HIGH == 0 && JOB_PRIORITY_NORMAL == 1 &&
     "CREATE INDEX key_look ON key(look_ms);"
 
 #define STAMP "PRAGMA application_id = 1349669744; PRAGMA user_version = 1;"
-_Static_assert(STORE_APPLICATION_ID == 1349669744 && STORE_VERSION == 1,
-               "STAMP says them too");
+
+/* From layout 1. New spools go this way too. */
+#define FROM_1                                                                 \
+    "CREATE INDEX job_kept ON job(settled_ms)"                                 \
+    " WHERE settled_ms IS NOT NULL AND state IN (4, 5) AND body <> 0;"         \
+    "ALTER TABLE number ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;"           \
+    "UPDATE number SET kept = (SELECT coalesce(sum(cost), 0) FROM job"         \
+    " INDEXED BY job_kept"                                                     \
+    " WHERE settled_ms IS NOT NULL AND state IN (4, 5) AND body <> 0);"        \
+    "UPDATE number SET bytes = bytes + kept;"                                  \
+    "PRAGMA user_version = 2;"
+_Static_assert(STORE_APPLICATION_ID == 1349669744 && STORE_VERSION == 2,
+               "STAMP and FROM_1 say them too");
 
 const char *store_schema_text(void)
 {
     return TABLES INDEXES
-        "INSERT INTO number VALUES(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);" STAMP;
+        "INSERT INTO number VALUES(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);" STAMP
+            FROM_1;
 }
 
 /*
  * Layout 0 had the body in the job's row, routes and priorities as words, no
  * marks, and the numbers as names and values. TABLES and INDEXES are those of
- * layout 1, and stay so here when there is a layout 2.
+ * layout 1, and stay so here.
  */
 static const char from_0[] =
     "ALTER TABLE job RENAME TO job_0;"
@@ -107,7 +119,7 @@ static const char from_0[] =
 
 const char *store_schema_step(int version)
 {
-    static const char *const steps[STORE_VERSION] = {from_0};
+    static const char *const steps[STORE_VERSION] = {from_0, FROM_1};
     if (version < 0 || version >= STORE_VERSION)
         return NULL;
     return steps[version];
@@ -140,6 +152,7 @@ const char *store_schema_statement(enum store_statement statement)
         [STORE_JOB_DELETE] = "DELETE FROM job WHERE seq = ?1",
         [STORE_BODY_INSERT] = "INSERT INTO body(seq, bytes) VALUES(?1, ?2)",
         [STORE_BODY_DELETE] = "DELETE FROM body WHERE seq = ?1",
+        [STORE_BODY_GONE] = "UPDATE job SET body = 0 WHERE seq = ?1",
         [STORE_BODY_LENGTH] = "SELECT length(bytes) FROM body WHERE seq = ?1",
         [STORE_JOB_FIND] = "SELECT " COLUMNS " FROM job j WHERE id = ?1",
         /* Two each: SQLite does not seek to a rowid behind an inequality. */
@@ -170,6 +183,10 @@ const char *store_schema_statement(enum store_statement statement)
             "SELECT " COLUMNS " FROM job j INDEXED BY job_failed"
             " WHERE settled_ms IS NOT NULL AND state IN (4, 5)"
             " AND settled_ms <= ?1 ORDER BY settled_ms",
+        [STORE_JOB_KEPT] =
+            "SELECT " COLUMNS " FROM job j INDEXED BY job_kept"
+            " WHERE settled_ms IS NOT NULL AND state IN (4, 5) AND body <> 0"
+            " ORDER BY settled_ms",
         [STORE_JOB_EACH] =
             "SELECT " COLUMNS " FROM job j WHERE seq > ?1 ORDER BY seq",
         [STORE_KEY_FIND] = "SELECT id, digest, at_ms, state FROM key"
@@ -187,11 +204,11 @@ const char *store_schema_statement(enum store_statement statement)
             "UPDATE key SET look_ms = ?3 WHERE client = ?1 AND key = ?2",
         [STORE_NUMBERS_GET] =
             "SELECT accepted, delivered, failed, expired, cancelled, waiting,"
-            " held, bytes, remembered, keys FROM number",
+            " held, bytes, remembered, keys, kept FROM number",
         [STORE_NUMBERS_PUT] =
             "UPDATE number SET accepted = ?1, delivered = ?2, failed = ?3,"
             " expired = ?4, cancelled = ?5, waiting = ?6, held = ?7,"
-            " bytes = ?8, remembered = ?9, keys = ?10",
+            " bytes = ?8, remembered = ?9, keys = ?10, kept = ?11",
         [STORE_CLOSED_PUT] = "UPDATE number SET closed = ?1",
         [STORE_ROUTE_ADD] =
             "INSERT INTO route(name) VALUES(?1) RETURNING number",

@@ -5,7 +5,7 @@
  * What the store says to SQLite, as text: the layout, the steps from older
  * layouts to it, and the statements. Inside of the store only.
  *
- * Layout 1. Times are milliseconds since 1970-01-01 UTC, states and priorities
+ * Layout 2. Times are milliseconds since 1970-01-01 UTC, states and priorities
  * are the numbers of enum job_state and enum job_priority.
  *
  * job     a row for each job that is remembered. seq is the order of
@@ -18,10 +18,14 @@
  * route   names of all routes that jobs ever had.
  * key     idempotency keys. look_ms is when to look whether it can go, state
  *         the last one of a job that is forgotten, 0 while its row says it.
- * number  one row: the ledger, and whether the spool was closed in order.
+ * number  one row: the ledger, and whether the spool was closed in order. bytes
+ *         are the cost of all jobs that have their body, kept that of settled
+ *         ones among them.
+ *
+ * Layout 1 had neither kept nor job_kept, and records of codec version 1 only.
  */
 #define STORE_APPLICATION_ID 0x50725370 /* "PrSp" */
-#define STORE_VERSION        1
+#define STORE_VERSION        2
 #define STORE_LANE_SHIFT     2
 
 enum store_body {
@@ -43,6 +47,7 @@ enum store_statement {
     STORE_JOB_DELETE,
     STORE_BODY_INSERT,
     STORE_BODY_DELETE,
+    STORE_BODY_GONE, /* from the job's row */
     STORE_BODY_LENGTH,
     STORE_JOB_FIND,
     STORE_JOB_DUE_THEN,  /* those due at the same time */
@@ -54,6 +59,7 @@ enum store_statement {
     STORE_JOB_MARKED,
     STORE_JOB_SETTLED,
     STORE_JOB_FAILED,
+    STORE_JOB_KEPT,
     STORE_JOB_EACH,
     STORE_KEY_FIND,
     STORE_KEY_PUT,

@@ -10,13 +10,15 @@
 #include "queue/progress.h"
 #include "queue/store_inner.h"
 
+#define SHIFT "2"
+_Static_assert(STORE_LANE_SHIFT == 2, "SHIFT says it too");
+
 /* One run of store_verify(). */
 struct verify {
     struct store *store;
     struct bodies *bodies; /* NULL: no such directory */
     FILE *out;
     int64_t findings;
-    int64_t last_seq;
     struct spool_stats counted;
     int64_t body_rows;
 };
@@ -174,30 +176,45 @@ static void count(struct verify *v, const struct store_row *row)
         n->remembered++;
     else
         n->bytes += row->cost_bytes;
+    if (job_state_is_settled(row->state) && row->has_body) {
+        n->bytes += row->cost_bytes;
+        n->kept_bytes += row->cost_bytes;
+    }
 }
 
 static bool check_row(void *ctx, const struct store_row *row, struct str body)
 {
     struct verify *v = ctx;
     (void)body;
-    v->last_seq = row->seq;
     check_record(v, row);
     check_body(v, row);
     count(v, row);
     return true;
 }
 
+static void find_damaged(void *ctx, int64_t seq, struct str text)
+{
+    struct id id;
+    bool good = id_parse(text, &id);
+    finding(ctx, "jobs: row %" PRId64 " of its jobs cannot be read%s%s", seq,
+            good ? ", that of job " : "", good ? id.text : "");
+}
+
 static void check_rows(struct verify *v)
 {
     struct err err = {.code = ERR_NONE};
-    v->last_seq = INT64_MIN;
-    v->store->damaged_seq = INT64_MIN;
-    while (store_each(v->store, v->last_seq, check_row, v, &err) != ERR_NONE) {
+    int64_t lost = 0;
+    store_on_damaged(v->store, find_damaged, v);
+    if (store_each(v->store, INT64_MIN, check_row, v, &err) != ERR_NONE)
         finding(v, "jobs: %s", err.text);
-        if (v->store->damaged_seq <= v->last_seq)
-            return; /* not a row that can be passed over */
-        v->last_seq = v->store->damaged_seq;
-    }
+    store_on_damaged(v->store, NULL, NULL);
+    if (database_ask(v->store->db,
+                     "SELECT count(*) FROM job WHERE lane >> " SHIFT
+                     " NOT IN (SELECT number FROM route)",
+                     0, &lost, &err) != ERR_NONE)
+        finding(v, "jobs: %s", err.text);
+    if (lost > 0)
+        finding(v, "jobs: %" PRId64 " are of routes that are not there", lost);
 }
 
 /* ---- the whole ---- */
@@ -232,6 +249,7 @@ static void check_numbers(struct verify *v)
     check_number(v, "waiting", n.waiting, c->waiting, false);
     check_number(v, "held", n.held, c->held, false);
     check_number(v, "bytes", n.bytes, c->bytes, false);
+    check_number(v, "kept", n.kept_bytes, c->kept_bytes, false);
     check_number(v, "remembered", n.remembered, c->remembered, false);
     check_number(v, "keys", n.keys, c->keys, false);
     /* Of these the oldest are forgotten. */
@@ -270,27 +288,30 @@ static enum err_code open_bodies(struct verify *v, const char *path,
                                  struct err *err)
 {
     struct stat st;
-    struct buf name;
     enum err_code code = ERR_NONE;
-    buf_init(&name, 8192);
-    buf_add_text(&name, path);
-    buf_add(&name, ".bodies", sizeof(".bodies"));
-    if (!buf_ok(&name))
-        code = err_set(err, ERR_INVALID, "the path of the spool is too long");
-    else if (stat(name.data, &st) == 0)
-        code = bodies_open(&v->bodies, name.data, err);
+    char *directory = bodies_directory(path);
+    if (stat(directory, &st) == 0)
+        code = bodies_open(&v->bodies, directory, err);
     else if (errno != ENOENT)
-        code = err_system(err, errno, "cannot look at %s", name.data);
-    buf_fini(&name);
+        code = err_system(err, errno, "cannot look at %s", directory);
+    mem_free(directory);
     return code;
 }
 
 static void check_files(struct verify *v)
 {
+    struct bodies_strangers strangers;
     struct err err;
-    if (v->bodies != NULL &&
-        bodies_each(v->bodies, check_known, v, &err) != ERR_NONE)
+    if (v->bodies == NULL)
+        return;
+    if (bodies_each(v->bodies, check_known, v, &strangers, &err) != ERR_NONE)
         finding(v, "bodies: %s", err.text);
+    /* Only a remark: they do no harm. */
+    if (strangers.count > 0)
+        (void)fprintf(v->out,
+                      "bodies: files that are not of the spool: %zu, one of "
+                      "them %s; they are left alone\n",
+                      strangers.count, strangers.example);
 }
 
 enum err_code store_verify(const char *path, FILE *out, struct err *err)

@@ -73,7 +73,8 @@ static const struct option_spec list_options[] = {
      .kind = OPTION_TEXT,
      .offset = offsetof(struct list_options, filter.relay),
      .argument = "NAME",
-     .help = "tried last at this relay, for any recipient"},
+     .help = "tried last at this relay, for any recipient,\n"
+             "or put back because it could not take them"},
     {.name = "tag",
      .kind = OPTION_TEXT,
      .offset = offsetof(struct list_options, filter.tag),
@@ -82,7 +83,6 @@ static const struct option_spec list_options[] = {
     {.name = "older",
      .kind = OPTION_DURATION,
      .offset = offsetof(struct list_options, filter.older_ms),
-     .min = 1,
      .max = TEN_YEARS_MS,
      .argument = "TIME",
      .help = "accepted longer ago than this: 90s, 30m, 1h, 2d"},

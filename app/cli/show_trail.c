@@ -18,8 +18,6 @@ struct event_words {
 static const struct event_words event_words[] = {
     {"accepted", "accepted"},
     {"released", "put back without an attempt"},
-    {"interrupted", "the daemon ended before the relay's answer: it may have "
-                    "been delivered"},
     {"held", "held, waits for a person"},
     {"retried", "a person asked to try it again"},
     {"cancelled", "cancelled by its client"},
@@ -113,15 +111,28 @@ static int64_t attempt_of(const struct json_node *event)
     return number;
 }
 
-static void show_attempt(FILE *out, const struct json_node *event)
+static void show_attempt_at(FILE *out, const struct json_node *event)
 {
     struct str relay = jsontree_text(event, "relay");
-    struct str text = jsontree_text(event, "text");
     (void)fprintf(out, "attempt %lld", (long long)attempt_of(event));
     if (relay.len > 0) {
         (void)fputs(" at relay ", out);
         show_text(out, relay);
     }
+}
+
+static void show_interrupted(FILE *out, const struct json_node *event)
+{
+    show_attempt_at(out, event);
+    (void)fputs(" was interrupted: the daemon ended before the relay's answer, "
+                "it may have been delivered",
+                out);
+}
+
+static void show_attempt(FILE *out, const struct json_node *event)
+{
+    struct str text = jsontree_text(event, "text");
+    show_attempt_at(out, event);
     if (text.len > 0) {
         (void)fputs(": ", out);
         show_outcome(out, text);
@@ -133,6 +144,7 @@ static void show_other(FILE *out, const struct json_node *event)
 {
     struct str name = jsontree_text(event, "event");
     struct str text = jsontree_text(event, "text");
+    struct str relay = jsontree_text(event, "relay");
     struct str words = name;
     for (size_t i = 0; i < sizeof(event_words) / sizeof(event_words[0]); i++)
         if (str_equal(name, str_from(event_words[i].event)))
@@ -140,6 +152,11 @@ static void show_other(FILE *out, const struct json_node *event)
     if (attempt_of(event) > 0)
         (void)fprintf(out, "attempt %lld: ", (long long)attempt_of(event));
     show_text(out, words);
+    if (relay.len > 0) {
+        (void)fputs(" (relay ", out);
+        show_text(out, relay);
+        (void)fputc(')', out);
+    }
     if (text.len > 0) {
         (void)fputs(": ", out);
         show_text(out, text);
@@ -162,6 +179,8 @@ void show_trail(FILE *out, const struct json_node *trail, int64_t now_ms)
         show_at(out, n, today);
         if (str_equal(jsontree_text(n, "event"), STR("attempt")))
             show_attempt(out, n);
+        else if (str_equal(jsontree_text(n, "event"), STR("interrupted")))
+            show_interrupted(out, n);
         else
             show_other(out, n);
         (void)fputc('\n', out);

@@ -47,7 +47,7 @@ class Usage(Case):
 
     def test_wrong_usage_is_64(self):
         for args in [["list", "x"], ["list", "--limit", "-1"],
-                     ["list", "--older", "1"], ["list", "--older", "0s"],
+                     ["list", "--older", "1"], ["list", "--older", "-1s"],
                      ["list", "--state", b"\xff"], ["list", "--tag", b"\xff"],
                      ["retry"], ["retry", "--all-failed", ID], ["drop"],
                      ["retry", b"\xff"], ["drop", ID, b"\xff"],
@@ -94,6 +94,10 @@ class List(Case):
         self.assertEqual(requests, [
             {"op": "list", "state": ["failed", "held", "deferred"],
              "relay": "main", "tag": "n€ws", "older": "90m", "limit": 7}])
+
+    def test_every_job_is_older_than_no_time(self):
+        _, requests = self.list([page([])], "--older", "0s")
+        self.assertEqual(requests, [{"op": "list", "limit": 100}])
 
     def test_nothing_found_is_said_and_no_error(self):
         done, _ = self.list([page([])])

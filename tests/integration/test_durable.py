@@ -139,6 +139,26 @@ class Case(unittest.TestCase):
 
 
 class Restart(Case):
+    @staticmethod
+    def listed(daemon, **how):
+        with daemon.unix() as client:
+            answer = client.ask({"op": "list", **how})
+            return [job["id"] for job in answer["jobs"]]
+
+    def test_a_list_shows_who_waits_for_a_relay_that_is_down(self):
+        place = self.place()
+        daemon = place.start(is_up=False)
+        (job,) = accepted(daemon, 1)
+        wait_until(lambda: daemon.status(job).get("note"), "it came back")
+        self.assertEqual(self.listed(daemon, relay="main"), [job])
+        self.assertEqual(self.listed(daemon, relay="other"), [])
+        daemon.stop(signal.SIGKILL)
+        daemon = place.start(is_up=False)
+        self.assertEqual(self.listed(daemon, relay="main"), [job])
+        event = daemon.status(job)["trail"][1]
+        self.assertEqual((event["event"], event["relay"]),
+                         ("released", "main"))
+
     def test_waiting_jobs_go_on_after_a_kill(self):
         place = self.place()
         daemon = place.start(is_up=False)
@@ -224,6 +244,11 @@ class Restart(Case):
         daemon = place.start()
         status = daemon.settled(job)
         self.assertEqual(status["state"], "held")
+        (event,) = [e for e in status["trail"] if e["event"] == "interrupted"]
+        self.assertEqual(event["relay"], "main")
+        self.assertEqual(status["recipients"][0]["relay"], "main")
+        self.assertEqual(self.listed(daemon, relay="main", state="held"),
+                         [job])
         self.assertEqual(daemon.settled(other)["state"], "delivered")
         self.assertEqual(len(place.sink.messages()), 2)
 
@@ -273,11 +298,48 @@ class Refused(Case):
         os.chmod(place.log_file, 0o600)
         self.assert_delivered(place, place.start(), ids)
 
+    def test_a_file_that_was_cut(self):
+        place, ids = self.spool_with_jobs(signal.SIGTERM, count=30)
+        content = pathlib.Path(place.spool).read_bytes()
+        for cut in (1, 4095, 8192):
+            with self.subTest(cut):
+                os.truncate(place.spool, len(content) - cut)
+                self.assert_says(place.refused(), place.spool,
+                                 "put a copy back")
+                self.assertEqual(os.stat(place.spool).st_size,
+                                 len(content) - cut)
+                self.assertNotEqual(place.verify().returncode, 0)
+        pathlib.Path(place.spool).write_bytes(content)
+        self.assert_delivered(place, place.start(), ids)
+
+    def test_a_missing_or_empty_file_beside_its_mails(self):
+        place = self.place()
+        daemon = place.start(is_up=False)
+        ids = accepted(daemon, 1, text=("y" * 70 + "\n") * 20000)
+        daemon.stop()
+        bodies = place.spool + ".bodies"
+        os.rename(place.spool, place.spool + ".kept")
+        self.assert_says(place.refused(), place.spool, "missing", bodies)
+        self.assertFalse(os.path.exists(place.spool))
+        pathlib.Path(place.spool).touch(mode=0o600)
+        self.assert_says(place.refused(), place.spool, "empty", bodies)
+        self.assertEqual(os.listdir(bodies), ids)
+        os.rename(place.spool + ".kept", place.spool)
+        self.assert_delivered(place, place.start(), ids)
+
+    def test_a_log_without_its_file(self):
+        place, ids = self.spool_with_jobs()
+        os.rename(place.spool, place.spool + ".kept")
+        self.assert_says(place.refused(), place.spool, "missing",
+                         place.log_file)
+        os.rename(place.spool + ".kept", place.spool)
+        self.assert_delivered(place, place.start(), ids)
+
     def test_a_newer_schema(self):
         place, ids = self.spool_with_jobs(signal.SIGTERM)
         self.set_version(place, 1000)
         self.assert_says(place.refused(), place.spool, "1000")
-        self.set_version(place, 1)
+        self.set_version(place, 2)
         self.assert_delivered(place, place.start(), ids)
 
     @staticmethod
@@ -370,6 +432,57 @@ class Torn(Case):
         self.assertEqual(daemon.stop(), 0)
         self.assert_verified(place)
 
+    def test_a_damaged_job_stops_no_other(self):
+        place = self.place()
+        daemon = place.start(is_up=False)
+        ids = accepted(daemon, 6)
+        daemon.stop()
+        with contextlib.closing(sqlite3.connect(place.spool)) as db:
+            db.execute("UPDATE job SET record = x'00' WHERE id = ?",
+                       (ids[1],))
+            db.execute("UPDATE job SET state = 99 WHERE id = ?", (ids[3],))
+            db.commit()
+        daemon = place.start()
+        others = [job for job in ids if job not in (ids[1], ids[3])]
+        self.assert_delivered(place, daemon, others + accepted(daemon, 3))
+        with daemon.unix() as client:
+            for job in (ids[1], ids[3]):
+                answer = client.ask({"op": "status", "id": job})
+                self.assertEqual((answer["ok"], answer["error"]),
+                                 (False, "internal"))
+            answer = client.ask({"op": "list"})
+            self.assertEqual(len(answer["jobs"]), 7)
+        self.assertEqual(daemon.stats()["ledger"]["waiting"], 2)
+        self.assertEqual(daemon.stop(), 0)
+        log = daemon.log()
+        self.assertEqual(log.count("event=spool.damaged_job"), 2)
+        done = place.verify()
+        self.assertNotEqual(done.returncode, 0)
+        for job in (ids[1], ids[3]):
+            self.assertIn(f"event=spool.damaged_job job={job} ", log)
+            self.assertIn(job, done.stdout)
+
+    def test_a_new_spool_is_logged(self):
+        place = self.place()
+        daemon = place.start()
+        self.assertIn(f"event=spool.created path={place.spool}", daemon.log())
+        daemon.stop()
+        self.assertNotIn("event=spool.created", place.start().log())
+
+    def test_files_of_others_are_left_alone_and_mentioned(self):
+        place = self.place()
+        place.start().stop()
+        other = pathlib.Path(place.spool + ".bodies", "notes.txt")
+        other.write_text("mine", encoding="utf-8")
+        daemon = place.start()
+        daemon.wait_log("event=spool.strange_files count=1 one=notes.txt")
+        daemon.stop()
+        self.assertEqual(daemon.log().count("spool.strange_files"), 1)
+        self.assertEqual(other.read_text(encoding="utf-8"), "mine")
+        done = place.verify()
+        self.assertIn("notes.txt", done.stdout)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
     def test_orphans_are_swept_at_start(self):
         place = self.place()
         place.start().stop(signal.SIGKILL)
@@ -461,12 +574,67 @@ class BadDisk(Case):
         wait_until(lambda: sink.log("fault"), "the mail is on its way")
         self.break_disk()
         wait_until(lambda: len(sink.messages()) == 4, "the mail arrived")
+        daemon.wait_log("event=spool.disk_fails")
+        self.assert_asked_in_vain(daemon, ids[0])
         self.assertIn(daemon.status(ids[0])["state"],
                       ("active", "queued", "delivered"))
         self.repair_disk()
         self.assert_delivered(self.spot, daemon, ids)
+        daemon.wait_log("event=spool.disk_works")
+        self.assertEqual(daemon.log().count("spool.disk_fails"), 1)
         self.assertEqual(daemon.stop(), 0)
         self.assert_verified(self.spot)
+
+    def assert_asked_in_vain(self, daemon, job):
+        """Who wants to change a job learns that it is the disk."""
+        with daemon.unix() as client:
+            for op in ("cancel", "retry", "drop"):
+                answer = client.ask({"op": op, "id": job})
+                self.assertEqual(answer.get("error"), "internal", answer)
+                self.assertTrue(answer["retry"], answer)
+                self.assertIn("spool", answer["message"])
+
+    def start_while_broken(self, variable, how):
+        """A restart while the disk takes nothing."""
+        daemon = self.spot.start(is_up=False)
+        ids = accepted(daemon, 5)
+        self.assertEqual(daemon.stop(how), 0 if how == signal.SIGTERM
+                         else KILLED)
+        self.break_disk()
+        daemon = self.spot.start(**self.environment(variable))
+        daemon.wait_log("event=spool.disk_fails")
+        self.assert_refused(daemon)
+        self.assertEqual(daemon.status(ids[0])["state"], "queued")
+        stats = daemon.stats()
+        self.assertTrue(stats["spool"]["disk_error"], stats)
+        self.assertEqual(stats["ledger"]["waiting"], 5)
+        self.assertEqual(stats["ledger"]["active"], 0)
+        # What is sent now would be sent again after another restart.
+        self.assertEqual(self.spot.sink.messages(), [])
+        self.assertEqual(daemon.stop(), 0)
+        daemon = self.spot.start(**self.environment(variable))
+        daemon.wait_log("event=spool.disk_fails")
+        self.repair_disk()
+        self.assert_delivered(self.spot, daemon, ids)
+        ids = accepted(daemon, 3)
+        self.assert_delivered(self.spot, daemon, ids)
+        daemon.wait_log("event=spool.disk_works")
+        self.assertEqual(daemon.log().count("event=spool.disk_fails"), 1)
+        self.assertEqual(daemon.stop(), 0)
+        self.assert_verified(self.spot)
+
+    def test_a_start_while_writes_fail(self):
+        self.start_while_broken("FAIL_WRITE", signal.SIGTERM)
+
+    def test_a_start_with_a_log_that_cannot_be_synced_is_refused(self):
+        daemon = self.spot.start(is_up=False)
+        ids = accepted(daemon, 5)
+        daemon.stop(signal.SIGKILL)
+        self.break_disk()
+        with self.assertRaises(AssertionError):
+            self.spot.start(**self.environment("FAIL_SYNC"))
+        self.repair_disk()
+        self.assert_delivered(self.spot, self.spot.start(), ids)
 
     def test_settlements_wait_for_syncs(self):
         self.settle_while_broken("FAIL_SYNC")
@@ -501,6 +669,40 @@ class FullDisk(Case):
             self.skipTest("mounting needs root: "
                           f"{os.strerror(ctypes.get_errno())}")
         place.stack.callback(libc.umount2, target, 2)
+
+    def start_on_full(self, how):
+        place = self.place()
+        self.mounted(place)
+        daemon = place.start(is_up=False)
+        ids = accepted(daemon, 50, text=("z" * 70 + "\n") * 100)
+        daemon.stop(how)
+        ballast = pathlib.Path(place.spool_dir, "ballast")
+        with contextlib.suppress(OSError), ballast.open("wb", 0) as file:
+            for size in (4096, 1):
+                while file.write(b"x" * size):
+                    pass
+        large = [mail(text=("z" * 70 + "\n") * 150) for _ in range(300)]
+        for _ in range(3):
+            daemon = place.start(is_up=False)
+            self.assertEqual(daemon.status(ids[-1])["state"], "queued")
+            answers = submit(daemon, *large)
+            self.assertFalse(answers[-1]["ok"])
+            self.assertIn(answers[-1]["error"], DISK_ERRORS)
+            self.assertTrue(answers[-1]["retry"])
+            # After a kill there may be room in the log.
+            ids += [a["id"] for a in answers if a["ok"]]
+            daemon.stop(how)
+        daemon = place.start()
+        ballast.unlink()
+        self.assert_delivered(place, daemon, ids)
+        self.assertEqual(daemon.stop(), 0)
+        self.assert_verified(place)
+
+    def test_a_start_on_a_full_disk(self):
+        self.start_on_full(signal.SIGTERM)
+
+    def test_a_start_on_a_full_disk_after_a_kill(self):
+        self.start_on_full(signal.SIGKILL)
 
     def test_full_and_with_room_again(self):
         place = self.place()

@@ -67,9 +67,14 @@ static void test_every_event_has_words(void **state)
         {"\"accepted\"", "accepted"},
         {"\"released\",\"text\":\"no route\"",
          "put back without an attempt: no route"},
+        {"\"released\",\"relay\":\"main\",\"text\":\"refused\"",
+         "put back without an attempt (relay main): refused"},
         {"\"interrupted\",\"attempt\":1",
-         "attempt 1: the daemon ended before the relay's answer: it may have "
-         "been delivered"},
+         "attempt 1 was interrupted: the daemon ended before the relay's "
+         "answer, it may have been delivered"},
+        {"\"interrupted\",\"attempt\":1,\"relay\":\"main\"",
+         "attempt 1 at relay main was interrupted: the daemon ended before the "
+         "relay's answer, it may have been delivered"},
         {"\"held\",\"text\":\"why\"", "held, waits for a person: why"},
         {"\"retried\"", "a person asked to try it again"},
         {"\"cancelled\"", "cancelled by its client"},

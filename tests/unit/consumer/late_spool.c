@@ -112,9 +112,15 @@ static void accept_job(struct spool *spool, struct job *job, spool_accept_fn fn,
 }
 
 static void release(struct spool *spool, struct claim *claim, int64_t due_ms,
-                    struct str note)
+                    struct str relay, struct str note)
 {
-    spool_release(late_of(spool)->inner, claim, due_ms, note);
+    spool_release(late_of(spool)->inner, claim, due_ms, relay, note);
+}
+
+static void list(struct spool *spool, const struct spool_filter *filter,
+                 spool_list_fn fn, void *ctx)
+{
+    spool_list(late_of(spool)->inner, filter, fn, ctx);
 }
 
 static void cancel(struct spool *spool, const struct id *id, const char *client,
@@ -145,6 +151,7 @@ static const struct spool_ops ops = {
     .claim = claim,
     .release = release,
     .cancel = cancel,
+    .list = list,
     .expire = expire,
     .stats = stats,
 };

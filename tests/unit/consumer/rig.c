@@ -196,8 +196,10 @@ struct found {
     bool cancelled;
 };
 
-static void on_status(void *ctx, struct spool_status *status, bool cancelled)
+static void on_status(void *ctx, struct spool_status *status, bool cancelled,
+                      const struct err *err)
 {
+    (void)err;
     *(struct found *)ctx = (struct found){status, cancelled};
 }
 

@@ -57,8 +57,9 @@ static void settle(struct spool *spool, struct claim *claim,
 }
 
 static void release(struct spool *spool, struct claim *claim, int64_t due_ms,
-                    struct str note)
+                    struct str relay, struct str note)
 {
+    (void)relay;
     struct stand_job *job = CONTAINER_OF(claim, struct stand_job, claim);
     (void)spool;
     assert_int_equal(job->end, STAND_OPEN);
@@ -68,9 +69,10 @@ static void release(struct spool *spool, struct claim *claim, int64_t due_ms,
                    note.len == 0 ? "" : note.data);
 }
 
-static void mark(struct spool *spool, struct claim *claim, spool_mark_fn fn,
-                 void *ctx)
+static void mark(struct spool *spool, struct claim *claim, struct str relay,
+                 spool_mark_fn fn, void *ctx)
 {
+    (void)relay;
     struct stand *stand = stand_of(spool);
     CONTAINER_OF(claim, struct stand_job, claim)->marks++;
     stand->marks[stand->mark_count++] = (struct stand_mark){fn, ctx};

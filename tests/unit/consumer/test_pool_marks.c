@@ -38,11 +38,12 @@ struct desk {
 
 static struct desk *the_desk; /* spool_ops have no place for it */
 
-static void mark(struct spool *spool, struct claim *claim, spool_mark_fn fn,
-                 void *ctx)
+static void mark(struct spool *spool, struct claim *claim, struct str relay,
+                 spool_mark_fn fn, void *ctx)
 {
     (void)spool;
     (void)claim;
+    (void)relay;
     mutex_lock(&the_desk->lock);
     the_desk->fn = fn;
     the_desk->ctx = ctx;

@@ -86,6 +86,8 @@ static void relay_is_probed_and_used_again(void **state)
     struct spool_status *status = rig_find(&rig, &id);
     assert_int_equal(status->attempts, 0);
     assert_non_null(status->note);
+    assert_int_equal(status->events[1].kind, SPOOL_EVENT_RELEASED);
+    assert_string_equal(status->events[1].relay, "first");
     spool_status_destroy(status);
     rig.mini[0] = mini_relay_start(port);
     assert_non_null(rig.mini[0]);

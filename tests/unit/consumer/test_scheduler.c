@@ -94,7 +94,7 @@ static struct claim *take(struct fixture *f, unsigned lane)
 
 static void give_back(struct fixture *f, struct claim *claim)
 {
-    spool_release(f->spool, claim, 0, STR(""));
+    spool_release(f->spool, claim, 0, STR(""), STR(""));
 }
 
 static void close_fixture(struct fixture *f)
@@ -221,7 +221,7 @@ static void classes_enter_the_queue_by_their_shares(void **state)
             }
             turns[claim->job->priority]++;
             /* Not before the test is over: it would be due again. */
-            spool_release(f.spool, claim, START_MS + 100000, STR(""));
+            spool_release(f.spool, claim, START_MS + 100000, STR(""), STR(""));
         }
         assert_int_equal(turns[JOB_PRIORITY_HIGH], 8);
         assert_int_equal(turns[JOB_PRIORITY_NORMAL], 4);
@@ -256,7 +256,7 @@ static void full_lanes_are_passed_over_and_little_is_held(void **state)
             return;
         }
         bool found = strcmp(claim->job->route, "other") == 0;
-        spool_release(f.spool, claim, START_MS + 100000, STR(""));
+        spool_release(f.spool, claim, START_MS + 100000, STR(""), STR(""));
         if (found)
             break;
         assert_true(i < 7);
@@ -308,6 +308,19 @@ static void shut_relay_is_passed_over(void **state)
     close_fixture(&f);
 }
 
+static void count_listed(void *ctx, struct spool_status **jobs, size_t count,
+                         bool more, const struct id *last,
+                         const struct err *err)
+{
+    (void)err;
+    (void)more;
+    (void)last;
+    for (size_t i = 0; i < count; i++)
+        spool_status_destroy(jobs[i]);
+    mem_free(jobs);
+    *(size_t *)ctx = count;
+}
+
 static void without_usable_relay_claims_go_back(void **state)
 {
     (void)state;
@@ -327,6 +340,11 @@ static void without_usable_relay_claims_go_back(void **state)
                      first_ms < START_MS + 1000 ? first_ms : START_MS + 1000);
     spool_stats(f.spool, &n);
     assert_int_equal(n.active, 8); /* what is in the lanes */
+    /* And what was held says which relay it waits for. */
+    const struct spool_filter filter = {.relay = "first", .limit = 1000};
+    size_t waits = 0;
+    spool_list(f.spool, &filter, count_listed, &waits);
+    assert_in_range(waits, 1, 64);
     close_fixture(&f);
 }
 
@@ -427,9 +445,11 @@ static void jobs_expire_while_no_relay_is_usable(void **state)
     close_fixture(&f);
 }
 
-static void on_cancelled(void *ctx, struct spool_status *status, bool changed)
+static void on_cancelled(void *ctx, struct spool_status *status, bool changed,
+                         const struct err *err)
 {
     (void)ctx;
+    assert_int_equal(err->code, ERR_NONE);
     assert_true(changed);
     spool_status_destroy(status);
 }
@@ -446,7 +466,7 @@ static void expiry_is_looked_for_while_jobs_may_wait(void **state)
     (void)scheduler_round(f.scheduler);
     struct claim *claim = take(&f, 0);
     assert_true(scheduler_round(f.scheduler) <= START_MS + 1000);
-    spool_release(f.spool, claim, START_MS + 100000, STR(""));
+    spool_release(f.spool, claim, START_MS + 100000, STR(""), STR(""));
     assert_true(scheduler_round(f.scheduler) <= START_MS + 1000);
     close_fixture(&f);
     open_fixture(&f, 64, NULL);
@@ -500,7 +520,7 @@ static void class_whose_answer_is_late_loses_no_turn(void **state)
             return;
         }
         turns[claim->job->priority]++;
-        spool_release(f.spool, claim, START_MS + 100000, STR(""));
+        spool_release(f.spool, claim, START_MS + 100000, STR(""), STR(""));
     }
     assert_int_equal(turns[JOB_PRIORITY_HIGH], 8);
     assert_int_equal(turns[JOB_PRIORITY_NORMAL], 4);
@@ -547,7 +567,7 @@ static void thread_wakes_for_jobs_and_room_and_sleeps_otherwise(void **state)
     for (unsigned i = 0; i < 20; i++) {
         assert_true(wait_until(&f, lane_is_full));
         struct claim *claim = take(&f, i % 2);
-        spool_release(f.spool, claim, INT64_C(1) << 60, STR(""));
+        spool_release(f.spool, claim, INT64_C(1) << 60, STR(""), STR(""));
     }
     assert_true(wait_until(&f, lane_is_full));
     /* Both lanes are full and jobs wait: some rounds, not thousands. */

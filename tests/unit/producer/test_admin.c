@@ -469,6 +469,7 @@ struct broken_spool {
     struct spool base;
     struct spool *inner; /* what is asked about jobs */
     const char *disk_error;
+    bool unreadable;
 };
 
 static struct broken_spool *broken(struct spool *spool)
@@ -482,16 +483,50 @@ static void broken_accept(struct spool *spool, struct job *job,
     spool_accept(broken(spool)->inner, job, fn, ctx);
 }
 
+static void keep_found(void *ctx, struct spool_status *status, bool changed,
+                       const struct err *err)
+{
+    (void)changed;
+    (void)err;
+    *(struct spool_status **)ctx = status;
+}
+
+/* As it is, and unchanged; or, if it cannot be read either, nothing. */
+static void broken_find(struct spool *spool, const struct id *id,
+                        const char *client, spool_status_fn fn, void *ctx)
+{
+    const struct broken_spool *b = broken(spool);
+    struct spool_status *status = NULL;
+    struct err err = {.code = ERR_NONE};
+    spool_find(b->inner, id, client, keep_found, &status);
+    if (b->disk_error[0] != '\0')
+        (void)err_set(&err, ERR_SYSTEM, "%s", b->disk_error);
+    if (b->unreadable) {
+        spool_status_destroy(status);
+        status = NULL;
+    }
+    fn(ctx, status, false, &err);
+}
+
 static void broken_change(struct spool *spool, const struct id *id,
                           spool_status_fn fn, void *ctx)
 {
-    spool_find(broken(spool)->inner, id, NULL, fn, ctx);
+    broken_find(spool, id, NULL, fn, ctx);
 }
 
-static void broken_cancel(struct spool *spool, const struct id *id,
-                          const char *client, spool_status_fn fn, void *ctx)
+static void broken_list(struct spool *spool, const struct spool_filter *filter,
+                        spool_list_fn fn, void *ctx)
 {
-    spool_find(broken(spool)->inner, id, client, fn, ctx);
+    struct err err;
+    (void)filter;
+    (void)err_set(&err, ERR_SYSTEM, "%s", broken(spool)->disk_error);
+    fn(ctx, NULL, 0, false, NULL, &err);
+}
+
+static void broken_watch(struct spool *spool, const char *client,
+                         struct spool_watch *watch)
+{
+    broken_find(spool, &watch->id, client, watch->fn, watch->ctx);
 }
 
 static void broken_stats(struct spool *spool, struct spool_stats *stats)
@@ -506,9 +541,12 @@ static void broken_stats(struct spool *spool, struct spool_stats *stats)
 static const struct spool_ops broken_ops = {
     .durability = "disk",
     .accept = broken_accept,
-    .cancel = broken_cancel,
+    .find = broken_find,
+    .cancel = broken_find,
     .retry = broken_change,
     .drop = broken_change,
+    .list = broken_list,
+    .watch = broken_watch,
     .stats = broken_stats,
 };
 
@@ -531,7 +569,7 @@ static void what_could_not_be_stored_may_be_asked_again(void **state)
         const char *reply = ask_of(&d, ops[i], &id);
         expect(reply, "{\"ok\":false,\"error\":\"internal\",\"message\":\"");
         expect(reply, "\"retry\":true,\"retry_after_ms\":");
-        expect(reply, "stored");
+        expect(reply, ": write: No \\\"space\\\" left\"");
     }
     const char *reply = ask(&d, "{\"op\":\"stats\"}");
     expect(reply, "\"commits\":77,\"unrecorded\":5,");
@@ -540,6 +578,58 @@ static void what_could_not_be_stored_may_be_asked_again(void **state)
     b.disk_error = "";
     expect(ask_of(&d, "retry", &id), "\"changed\":false");
     assert_null(strstr(ask(&d, "{\"op\":\"stats\"}"), "disk_error"));
+    desk_close(&d);
+    desk_close(&inner);
+}
+
+static void what_cannot_be_read_is_not_said_to_be_missing(void **state)
+{
+    static const char *const ops[] = {"retry", "drop", "cancel", "status",
+                                      "wait"};
+    struct broken_spool b = {.disk_error = "read: I/O error",
+                             .unreadable = true};
+    struct desk inner;
+    struct desk d;
+    (void)state;
+    desk_open(&inner, 10);
+    spool_init(&b.base, &broken_ops, &(struct spool_options){0});
+    b.inner = inner.spool;
+    desk_open_with(&d, &b.base);
+    struct id id = submit(&d, NULL);
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+        const char *reply = ask_of(&d, ops[i], &id);
+        expect(reply, "{\"ok\":false,\"error\":\"internal\",\"message\":\"");
+        expect(reply, ": read: I/O error\",\"retry\":true");
+    }
+    const char *reply = ask(&d, "{\"op\":\"list\"}");
+    expect(reply, "\"error\":\"internal\"");
+    expect(reply, ": read: I/O error\",\"retry\":true");
+    desk_close(&d);
+    desk_close(&inner);
+}
+
+/* What the disk cannot change any more is said whatever it does. */
+static void what_is_settled_stays_so_on_a_broken_disk(void **state)
+{
+    struct broken_spool b = {.disk_error = "write: I/O error"};
+    struct desk inner;
+    struct desk d;
+    (void)state;
+    desk_open(&inner, 10);
+    spool_init(&b.base, &broken_ops, &(struct spool_options){0});
+    b.inner = inner.spool;
+    desk_open_with(&d, &b.base);
+    struct id id = submit(&d, NULL);
+    expect(ask_of(&d, "retry", &id), "\"changed\":false"); /* it waits */
+    struct claim *claim = desk_claim(inner.spool, d.real_ms);
+    expect(ask_of(&d, "cancel", &id), "\"error\":\"internal\"");
+    expect(ask_of(&d, "drop", &id), "\"error\":\"internal\"");
+    expect(ask_of(&d, "retry", &id), "\"error\":\"internal\"");
+    desk_settle(inner.spool, claim, RECIPIENT_DELIVERED, SETTLE_REST_RETRY,
+                d.real_ms);
+    expect(ask_of(&d, "cancel", &id), "\"error\":\"not_cancellable\"");
+    expect(ask_of(&d, "retry", &id), "\"error\":\"bad_value\"");
+    expect(ask_of(&d, "drop", &id), "\"error\":\"internal\"");
     desk_close(&d);
     desk_close(&inner);
 }
@@ -561,6 +651,8 @@ int main(void)
         cmocka_unit_test(what_waits_is_cancelled),
         cmocka_unit_test(what_is_settled_is_forgotten),
         cmocka_unit_test(what_could_not_be_stored_may_be_asked_again),
+        cmocka_unit_test(what_cannot_be_read_is_not_said_to_be_missing),
+        cmocka_unit_test(what_is_settled_stays_so_on_a_broken_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

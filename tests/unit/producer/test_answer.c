@@ -214,7 +214,7 @@ static struct job *a_full_job(void)
     job->metadata[1].name = mem_strdup(STR(":"));
     job->metadata[1].value = mem_strdup(STR(""));
     job->send_at_ms = 1763640001000;
-    job->expires_at_ms = 1763640002000;
+    job->expires_at_ms = 1763640009000;
     return job;
 }
 
@@ -235,6 +235,7 @@ static void a_status_shows_all_that_is_there(void **state)
         .job = a_full_job(),
         .state = JOB_DEFERRED,
         .attempts = 2,
+        .expires_at_ms = 1763640002000, /* not the job's any more */
         .next_attempt_ms = 1763640003000,
         .settled_ms = 1763640004000,
         .note = note,

@@ -133,9 +133,10 @@ void file_goes(const struct spooled *s, const struct id *id)
 }
 
 static void wait_in_callback(void *ctx, struct spool_status *status,
-                             bool changed)
+                             bool changed, const struct err *err)
 {
     struct gate *gate = ctx;
+    (void)err;
     (void)changed;
     spool_status_destroy(status);
     waiter_done(&gate->reached);

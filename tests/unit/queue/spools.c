@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "core/log.h"
 #include "core/mem.h"
 
 #define PATIENCE_MS 60000
@@ -19,6 +20,7 @@ static bool durable;
 void spools_choose(int argc, char **argv)
 {
     durable = argc > 1 && strcmp(argv[1], "sqlite") == 0;
+    log_setup(STDERR_FILENO, LOG_LEVEL_WARNING);
 }
 
 bool spools_are_durable(void)
@@ -81,6 +83,12 @@ static void on_due(void *ctx, struct spool_lane lane, int64_t due_ms)
     s->due_count++;
 }
 
+static void on_disk(void *ctx, const struct err *err)
+{
+    struct spooled *s = ctx;
+    atomic_fetch_add(err->code == ERR_NONE ? &s->ends : &s->outages, 1);
+}
+
 static void on_room(void *ctx)
 {
     struct spooled *s = ctx;
@@ -139,6 +147,7 @@ void spooled_open(struct spooled *s, void (*change)(struct spool_options *o))
         .clock = &s->fake.clock,
         .on_due = on_due,
         .on_room = on_room,
+        .on_disk = on_disk,
         .ctx = s,
     };
     if (change != NULL)
@@ -162,8 +171,10 @@ void spooled_reopen(struct spooled *s)
     assert_int_equal(spooled_create(s, &s->spool, &s->options, &err), ERR_NONE);
 }
 
-static void let_status_go(void *ctx, struct spool_status *status, bool changed)
+static void let_status_go(void *ctx, struct spool_status *status, bool changed,
+                          const struct err *err)
 {
+    (void)err;
     (void)changed;
     spool_status_destroy(status);
     waiter_done(ctx);
@@ -356,14 +367,17 @@ void spooled_deliver(struct spooled *s, struct spool_lane lane)
 
 struct answer {
     struct call call;
+    struct err err;
     struct spool_status *status;
     bool changed;
     unsigned calls;
 };
 
-static void keep_status(void *ctx, struct spool_status *status, bool changed)
+static void keep_status(void *ctx, struct spool_status *status, bool changed,
+                        const struct err *err)
 {
     struct answer *to = ctx;
+    to->err = *err;
     to->status = status;
     to->changed = changed;
     to->calls++;
@@ -378,6 +392,7 @@ struct spool_status *spooled_find(struct spooled *s, const struct id *id,
     spool_find(s->spool, id, client, keep_status, &answer);
     call_end(s, &answer.call);
     assert_int_equal(answer.calls, 1);
+    s->err = answer.err;
     assert_false(answer.changed);
     return answer.status;
 }
@@ -398,6 +413,7 @@ bool spooled_cancel(struct spooled *s, const struct id *id, const char *client,
     spool_cancel(s->spool, id, client, keep_status, &answer);
     call_end(s, &answer.call);
     assert_int_equal(answer.calls, 1);
+    s->err = answer.err;
     if (state != NULL)
         *state = answer.status == NULL ? JOB_STATE_COUNT : answer.status->state;
     spool_status_destroy(answer.status);
@@ -412,6 +428,7 @@ struct spool_status *spooled_ask(struct spooled *s, spooled_person_fn ask,
     ask(s->spool, id, keep_status, &answer);
     call_end(s, &answer.call);
     assert_int_equal(answer.calls, 1);
+    s->err = answer.err;
     *changed = answer.changed;
     (void)spooled_stats(s);
     return answer.status;
@@ -433,13 +450,15 @@ bool spooled_drop(struct spooled *s, const struct id *id)
 
 struct list_call {
     struct call call;
+    struct err err;
     struct listed *listed;
 };
 
 static void keep_listed(void *ctx, struct spool_status **jobs, size_t count,
-                        bool more, const struct id *last)
+                        bool more, const struct id *last, const struct err *err)
 {
     struct list_call *call = ctx;
+    call->err = *err;
     struct listed *to = call->listed;
     assert_in_range(count, 0, 1000);
     assert_int_equal(jobs == NULL, count == 0);
@@ -464,6 +483,7 @@ struct listed spooled_list(struct spooled *s, const struct spool_filter *filter)
     call_begin(&to.call);
     spool_list(s->spool, filter, keep_listed, &to);
     call_end(s, &to.call);
+    s->err = to.err;
     return listed;
 }
 

@@ -56,9 +56,12 @@ struct spooled {
     char path[80];
     struct fake_clock fake;
     struct spool_options options;
+    struct err err;          /* of the last find, cancel, ask or list */
     struct due_call due[64]; /* the first of them */
     unsigned due_count;
     unsigned room_count;
+    atomic_uint outages; /* that began, */
+    atomic_uint ends;    /* and ended */
 };
 
 /* change, if not NULL, alters the default options. */

@@ -110,7 +110,7 @@ static void count_one(void *ctx, const struct id *id, bool part)
 static size_t count_files(struct box *x)
 {
     size_t count = 0;
-    assert_int_equal(bodies_each(x->bodies, count_one, &count, &x->err),
+    assert_int_equal(bodies_each(x->bodies, count_one, &count, NULL, &x->err),
                      ERR_NONE);
     return count;
 }
@@ -246,7 +246,7 @@ static void a_sweep_removes_what_nobody_knows(void **state)
 {
     struct box *x = *state;
     struct known k = {.asked = 0};
-    size_t removed = 99;
+    struct bodies_swept swept = {.removed = 99};
     char name[64];
     for (size_t i = 0; i < 300; i++) {
         struct id id;
@@ -258,17 +258,41 @@ static void a_sweep_removes_what_nobody_knows(void **state)
     (void)snprintf(name, sizeof(name), "%s.part", k.ids[0].text);
     (void)scratch_write(&x->inner, name, "x", 1, 0600);
     (void)scratch_write(&x->inner, "README", "not ours", 8, 0600);
-    assert_int_equal(bodies_sweep(x->bodies, is_known, &k, &removed, &x->err),
+    assert_int_equal(bodies_sweep(x->bodies, is_known, &k, &swept, &x->err),
                      ERR_NONE);
-    assert_int_equal(removed, 299);
+    assert_int_equal(swept.removed, 299);
+    assert_int_equal(swept.strangers.count, 1);
+    assert_string_equal(swept.strangers.example, "README");
     assert_int_equal(k.asked, 300);
     assert_int_equal(count_files(x), 2);
     check_body(x, &k.ids[0], 1, 'x');
     check_body(x, &k.ids[1], 1, 'x');
     assert_int_equal(access(scratch_path(&x->inner, "README"), F_OK), 0);
-    assert_int_equal(bodies_sweep(x->bodies, is_known, &k, &removed, NULL),
+    assert_int_equal(bodies_sweep(x->bodies, is_known, &k, &swept, NULL),
                      ERR_NONE);
-    assert_int_equal(removed, 0);
+    assert_int_equal(swept.removed, 0);
+    assert_int_equal(swept.strangers.count, 1);
+}
+
+static void files_of_ours_are_seen_without_opening(void **state)
+{
+    struct box *x = *state;
+    struct id id;
+    bool any = true;
+    const char *path = scratch_path(&x->scratch, "none");
+    assert_int_equal(bodies_any(path, &any, &x->err), ERR_NONE);
+    assert_false(any);
+    assert_int_not_equal(access(path, F_OK), 0); /* nor made */
+    path = x->inner.folder;
+    assert_int_equal(bodies_any(path, &any, &x->err), ERR_NONE);
+    assert_false(any);
+    (void)scratch_write(&x->inner, "README", "not ours", 8, 0600);
+    assert_int_equal(bodies_any(path, &any, &x->err), ERR_NONE);
+    assert_false(any);
+    id_new(&id, 1);
+    (void)scratch_write(&x->inner, id.text, "x", 1, 0600);
+    assert_int_equal(bodies_any(path, &any, &x->err), ERR_NONE);
+    assert_true(any);
 }
 
 static void wrong_directories_are_refused(void **state)
@@ -317,6 +341,7 @@ int main(void)
         CASE(a_sync_that_fails_leaves_nothing),
         CASE(a_full_disk_leaves_nothing),
         CASE(a_sweep_removes_what_nobody_knows),
+        CASE(files_of_ours_are_seen_without_opening),
         CASE(wrong_directories_are_refused),
         CASE(a_new_directory_is_synced_with_its_parent),
     };

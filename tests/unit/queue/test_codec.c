@@ -105,6 +105,7 @@ static void random_progress(struct random *r, const struct job *job,
     p->give_up_at_ms = random_time(r);
     p->marked = random_below(r, 2) == 0;
     p->note = random_text(r, SPOOL_TEXT_MAX);
+    p->relay = random_text(r, 30);
     for (size_t i = 0; i < p->recipient_count; i++) {
         struct progress_recipient *to = &p->recipients[i];
         to->state =
@@ -172,6 +173,7 @@ static void same_progress(const struct progress *a, const struct progress *b)
     assert_int_equal(a->give_up_at_ms, b->give_up_at_ms);
     assert_int_equal(a->marked, b->marked);
     same_text(a->note, b->note);
+    same_text(a->relay, b->relay);
     assert_int_equal(a->recipient_count, b->recipient_count);
     for (size_t i = 0; i < a->recipient_count; i++) {
         assert_int_equal(a->recipients[i].state, b->recipients[i].state);
@@ -246,6 +248,21 @@ static void what_was_put_comes_back(void **state)
     }
 }
 
+/* The same with another number, and what version 2 has more behind it. */
+static void is_version_2_with_a_relay(struct sample *s)
+{
+    static const char more[] = "\x04\x00\x00\x00"
+                               "main";
+    struct buf plain = s->bytes;
+    s->progress.relay = mem_strdup(STR("main"));
+    comes_back(s);
+    assert_int_equal(s->bytes.len, plain.len + sizeof(more) - 1);
+    assert_int_equal(s->bytes.data[0], 2);
+    assert_memory_equal(s->bytes.data + 1, plain.data + 1, plain.len - 1);
+    assert_memory_equal(s->bytes.data + plain.len, more, sizeof(more) - 1);
+    buf_fini(&plain);
+}
+
 /* Files outlive programs: these bytes must be read for ever. */
 static void the_bytes_are_those_of_version_1(void **state)
 {
@@ -318,6 +335,7 @@ static void the_bytes_are_those_of_version_1(void **state)
     comes_back(&s);
     assert_int_equal(s.bytes.len, sizeof(expected) - 1);
     assert_memory_equal(s.bytes.data, expected, sizeof(expected) - 1);
+    is_version_2_with_a_relay(&s);
     sample_fini(&s);
 }
 
@@ -394,8 +412,8 @@ static void no_value_out_of_range_is_taken(void **state)
         size_t at;
         unsigned char value;
     } table[] = {
-        {0, 0},   {0, CODEC_VERSION + 1},   {1, '8'},
-        {5, 'u'}, {27, JOB_PRIORITY_COUNT}, {28, 2},
+        {0, 0},   {0, CODEC_VERSION_RELAY + 1}, {1, '8'},
+        {5, 'u'}, {27, JOB_PRIORITY_COUNT},     {28, 2},
     };
     struct sample s = {.job = NULL};
     (void)state;
@@ -407,6 +425,20 @@ static void no_value_out_of_range_is_taken(void **state)
         assert_int_equal(get_exactly(s.bytes.data, s.bytes.len), ERR_INVALID);
         s.bytes.data[table[i].at] = old;
     }
+    sample_fini(&s);
+}
+
+static void version_2_has_a_relay(void **state)
+{
+    struct sample s = {.job = NULL};
+    (void)state;
+    a_full_sample(&s);
+    mem_free(s.progress.relay);
+    s.progress.relay = mem_strdup(STR(""));
+    put(&s);
+    assert_int_equal(get_exactly(s.bytes.data, s.bytes.len), ERR_NONE);
+    memset(s.bytes.data + s.bytes.len - 4, 0xff, 4);
+    assert_int_equal(get_exactly(s.bytes.data, s.bytes.len), ERR_INVALID);
     sample_fini(&s);
 }
 
@@ -454,6 +486,7 @@ int main(void)
         cmocka_unit_test(whatever_is_cut_off_is_missed),
         cmocka_unit_test(damage_is_refused_or_harmless),
         cmocka_unit_test(no_value_out_of_range_is_taken),
+        cmocka_unit_test(version_2_has_a_relay),
         cmocka_unit_test(states_that_are_none_are_refused),
         cmocka_unit_test(a_cap_that_is_too_small_is_seen_by_the_caller),
     };

@@ -247,9 +247,9 @@ static void a_note_is_in_the_trail_once_between_attempts(void **state)
     (void)state;
     begin(&c, 1);
     for (unsigned i = 0; i < 5; i++) {
-        progress_release(&c.p, 0, STR("main is down"), T0 + i);
-        progress_release(&c.p, 0, STR(""), T0 + i);
-        progress_release(&c.p, 0, STR("spare is down"), T0 + i);
+        progress_release(&c.p, 0, STR(""), STR("main is down"), T0 + i);
+        progress_release(&c.p, 0, STR(""), STR(""), T0 + i);
+        progress_release(&c.p, 0, STR(""), STR("spare is down"), T0 + i);
     }
     assert_int_equal(c.p.event_count, 3);
     says(&c, SPOOL_EVENT_RELEASED, "spare is down");
@@ -258,9 +258,40 @@ static void a_note_is_in_the_trail_once_between_attempts(void **state)
     assert_int_equal(c.p.attempts, 0);
     settle_one(&c, RECIPIENT_DEFERRED, "450 no", SETTLE_REST_RETRY);
     assert_null(c.p.note);
-    progress_release(&c.p, 0, STR("main is down"), T0 + 9);
+    progress_release(&c.p, 0, STR(""), STR("main is down"), T0 + 9);
     assert_int_equal(c.p.event_count, 5);
     says(&c, SPOOL_EVENT_RELEASED, "main is down");
+    end(&c);
+}
+
+static bool is_listed(const struct case_of *c, const char *relay)
+{
+    const struct spool_filter filter = {.relay = relay};
+    return progress_passes(&c->p, c->job, c->p.state, &filter);
+}
+
+static void a_release_tells_which_relay_could_not_take_it(void **state)
+{
+    struct case_of c;
+    (void)state;
+    begin(&c, 1);
+    progress_release(&c.p, 0, STR("main"), STR(""), T0);
+    assert_false(is_listed(&c, "main"));
+    progress_release(&c.p, 0, STR("main"), STR("refused"), T0);
+    assert_true(is_listed(&c, "main"));
+    assert_false(is_listed(&c, "spare"));
+    says(&c, SPOOL_EVENT_RELEASED, "refused");
+    assert_string_equal(last_event(&c)->relay, "main");
+    /* The same words of another relay are news. */
+    progress_release(&c.p, 0, STR("spare"), STR("refused"), T0);
+    progress_release(&c.p, 0, STR("main"), STR("refused"), T0);
+    assert_int_equal(c.p.event_count, 3);
+    assert_string_equal(last_event(&c)->relay, "spare");
+    assert_true(is_listed(&c, "main"));
+    assert_false(is_listed(&c, "spare"));
+    /* An attempt says it better. */
+    settle_one(&c, RECIPIENT_DEFERRED, "450 no", SETTLE_REST_RETRY);
+    assert_null(c.p.relay);
     end(&c);
 }
 
@@ -269,9 +300,9 @@ static void a_release_waits_until_then_or_keeps_its_time(void **state)
     struct case_of c;
     (void)state;
     begin(&c, 1);
-    progress_release(&c.p, T0 + 50, STR(""), T0 + 20);
+    progress_release(&c.p, T0 + 50, STR(""), STR(""), T0 + 20);
     assert_int_equal(c.p.due_ms, T0 + 50);
-    progress_release(&c.p, T0 + 60, STR(""), T0 + 60);
+    progress_release(&c.p, T0 + 60, STR(""), STR(""), T0 + 60);
     assert_int_equal(c.p.due_ms, T0 + 50);
     assert_int_equal(c.p.event_count, 1);
     end(&c);
@@ -287,9 +318,9 @@ static void long_and_odd_texts_are_cut(void **state)
     settle_one(&c, RECIPIENT_DEFERRED, words, SETTLE_REST_RETRY);
     assert_int_equal(strlen(c.p.recipients[0].reply), SPOOL_TEXT_MAX);
     assert_in_range(strlen(last_event(&c)->text), 300, 500);
-    progress_release(&c.p, 0, str_of("ab\0cd", 5), T0);
+    progress_release(&c.p, 0, STR(""), str_of("ab\0cd", 5), T0);
     assert_string_equal(c.p.note, "ab");
-    progress_release(&c.p, 0, str_of("\0cd", 3), T0);
+    progress_release(&c.p, 0, STR(""), str_of("\0cd", 3), T0);
     assert_null(c.p.note);
     end(&c);
 }
@@ -421,9 +452,12 @@ static void an_interrupted_attempt_is_held(void **state)
     (void)state;
     begin(&c, 4);
     settle(&c, first, 3, SETTLE_REST_RETRY, NULL);
-    c.p.marked = true;
+    progress_mark(&c.p, STR("spare"));
+    assert_true(c.p.marked);
+    assert_true(is_listed(&c, "spare"));
     progress_interrupt(&c.p, T0 + 30);
     assert_int_equal(c.p.state, JOB_HELD);
+    assert_true(is_listed(&c, "spare"));
     assert_false(c.p.marked);
     assert_int_equal(c.p.attempts, 2);
     assert_non_null(c.p.note);
@@ -435,6 +469,9 @@ static void an_interrupted_attempt_is_held(void **state)
     assert_int_equal(c.p.recipients[3].state, RECIPIENT_UNKNOWN);
     assert_int_equal(event_at(&c, 2)->kind, SPOOL_EVENT_INTERRUPTED);
     assert_int_equal(event_at(&c, 2)->attempt, 2);
+    assert_string_equal(event_at(&c, 2)->relay, "spare");
+    assert_string_equal(c.p.recipients[2].relay, "spare");
+    assert_string_equal(c.p.recipients[3].relay, "spare");
     says(&c, SPOOL_EVENT_HELD, c.p.note);
     assert_true(progress_retry(&c.p, T0 + 40, GIVE_UP));
     assert_int_equal(c.p.recipients[3].state, RECIPIENT_UNKNOWN);
@@ -447,7 +484,7 @@ static void an_end_of_the_attempt_takes_the_mark(void **state)
     (void)state;
     begin(&c, 1);
     c.p.marked = true;
-    progress_release(&c.p, 0, STR(""), T0);
+    progress_release(&c.p, 0, STR(""), STR(""), T0);
     assert_false(c.p.marked);
     c.p.marked = true;
     settle_one(&c, RECIPIENT_UNKNOWN, "lost", SETTLE_REST_HOLD);
@@ -567,6 +604,7 @@ int main(void)
         cmocka_unit_test(cancel_and_drop_say_who),
         cmocka_unit_test(its_time_ends_as_the_first_limit_says),
         cmocka_unit_test(an_interrupted_attempt_is_held),
+        cmocka_unit_test(a_release_tells_which_relay_could_not_take_it),
         cmocka_unit_test(an_end_of_the_attempt_takes_the_mark),
         cmocka_unit_test(a_snapshot_has_it_all),
         cmocka_unit_test(an_active_job_has_no_next_attempt),

@@ -205,7 +205,7 @@ static void on_due_tells_of_earlier_times_only(void **state)
     struct claim *claim = spooled_claim(s, LANE_NORMAL);
     (void)put_at(s, START_MS + 100);
     assert_int_equal(s->due_count, 3);
-    spool_release(s->spool, claim, 0, STR(""));
+    spool_release(s->spool, claim, 0, STR(""), STR(""));
     spooled_rest(s);
     assert_int_equal(s->due_count, 4);
     assert_int_equal(s->due[3].due_ms, START_MS + 50);
@@ -422,7 +422,7 @@ static void long_and_odd_words_are_cut(void **state)
     static char words[SPOOL_TEXT_MAX + 100];
     struct id id = spooled_put_one(s);
     memset(words, 'w', sizeof(words));
-    spool_release(s->spool, spooled_claim(s, LANE_NORMAL), 0,
+    spool_release(s->spool, spooled_claim(s, LANE_NORMAL), 0, STR(""),
                   str_of(words, sizeof(words)));
     spooled_rest(s);
     struct spool_status *status = spooled_find(s, &id, NULL);
@@ -467,9 +467,9 @@ static void a_released_job_keeps_its_place(void **state)
     struct claim *one = spooled_claim(s, LANE_NORMAL);
     struct claim *two = spooled_claim(s, LANE_NORMAL);
     assert_int_equal(spooled_stats(s).active, 2);
-    spool_release(s->spool, two, 0, STR(""));
+    spool_release(s->spool, two, 0, STR(""), STR(""));
     spooled_rest(s);
-    spool_release(s->spool, one, START_MS, STR(""));
+    spool_release(s->spool, one, START_MS, STR(""), STR(""));
     spooled_rest(s);
     struct spool_stats n = spooled_stats(s);
     assert_int_equal(n.active, 0);
@@ -478,7 +478,7 @@ static void a_released_job_keeps_its_place(void **state)
     one = spooled_claim(s, LANE_NORMAL);
     assert_string_equal(one->job->id.text, first.text);
     assert_int_equal(one->attempt, 1); /* releasing counts none */
-    spool_release(s->spool, one, 0, STR(""));
+    spool_release(s->spool, one, 0, STR(""), STR(""));
     spooled_rest(s);
     claim_is(s, LANE_NORMAL, &first);
     claim_is(s, LANE_NORMAL, &second);
@@ -491,7 +491,8 @@ static void a_job_released_for_later_waits(void **state)
     struct id id = spooled_put_one(s);
     struct claim *claim = spooled_claim(s, LANE_NORMAL);
     assert_true(claim_start(claim));
-    spool_release(s->spool, claim, START_MS + 500, STR("no relay is up"));
+    spool_release(s->spool, claim, START_MS + 500, STR(""),
+                  STR("no relay is up"));
     spooled_rest(s);
     struct spool_status *status = spooled_find(s, &id, NULL);
     assert_int_equal(status->state, JOB_QUEUED);
@@ -503,7 +504,7 @@ static void a_job_released_for_later_waits(void **state)
     spooled_tick(s, 500);
     claim = spooled_claim(s, LANE_NORMAL);
     assert_true(claim_start(claim)); /* open again */
-    spool_release(s->spool, claim, 0, STR(""));
+    spool_release(s->spool, claim, 0, STR(""), STR(""));
     spooled_rest(s);
     status = spooled_find(s, &id, NULL);
     assert_string_equal(status->note, "no relay is up");
@@ -577,7 +578,7 @@ static void a_claimed_job_is_cancelled_through_its_gate(void **state)
     assert_int_equal(spooled_stats(s).active, 0);
     assert_false(claim_start(claim));
     assert_true(claim_size_bytes(claim) > 100); /* whole until it is back */
-    spool_release(s->spool, claim, 0, STR("not cancelled"));
+    spool_release(s->spool, claim, 0, STR(""), STR("not cancelled"));
     spooled_rest(s);
     assert_int_equal(spooled_state(s, &id), JOB_CANCELLED);
     assert_null(spooled_claim(s, LANE_NORMAL));

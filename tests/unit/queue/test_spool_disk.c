@@ -1,9 +1,11 @@
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -83,6 +85,57 @@ static void a_settlement_is_kept_until_the_disk_takes_it(void **state)
     assert_null(spooled_claim(s, LANE_NORMAL));
 }
 
+static bool soon(atomic_uint *number, unsigned is)
+{
+    for (unsigned i = 0; i < 2000 && atomic_load(number) != is; i++)
+        (void)poll(NULL, 0, 10);
+    return atomic_load(number) == is;
+}
+
+static void on_marked(void *ctx, const struct err *err)
+{
+    assert_int_equal(err->code, ERR_FULL);
+    waiter_done(ctx);
+}
+
+static void an_outage_is_told_once_and_so_is_its_end(void **state)
+{
+    struct spooled *s = *state;
+    (void)spooled_put_one(s);
+    struct claim *claim = spooled_claim(s, LANE_NORMAL);
+    assert_true(claim_start(claim));
+    fail_commits(4); /* the settlement, and when it is tried again */
+    (void)spooled_settle(s, claim, RECIPIENT_DELIVERED, SETTLE_REST_RETRY, 0);
+    assert_true(soon(&s->outages, 1));
+    wait_recorded(s);
+    assert_true(soon(&s->ends, 1)); /* though nobody asks for anything */
+    assert_int_equal(atomic_load(&s->outages), 1);
+    /* One that fails now and then has one outage, or few on a slow machine. */
+    for (unsigned i = 0; i < 50; i++) {
+        fail_commits(1);
+        assert_int_equal(spooled_accept(s, a_job(s, 1)).answer, SPOOL_ERROR);
+        (void)spooled_put_one(s);
+        (void)spooled_put_one(s);
+    }
+    assert_in_range(atomic_load(&s->outages), 2, 10);
+}
+
+static void a_mark_that_fails_is_an_outage(void **state)
+{
+    struct spooled *s = *state;
+    (void)spooled_put_one(s);
+    struct claim *claim = spooled_claim(s, LANE_NORMAL);
+    struct waiter marked;
+    assert_true(claim_start(claim));
+    fail_commits(1);
+    waiter_init(&marked);
+    spool_mark(s->spool, claim, STR("main"), on_marked, &marked);
+    waiter_wait(&marked);
+    waiter_fini(&marked);
+    assert_int_equal(atomic_load(&s->outages), 1);
+    spool_release(s->spool, claim, 0, STR(""), STR(""));
+}
+
 static void unrecorded_settlements_keep_their_order(void **state)
 {
     struct spooled *s = *state;
@@ -95,7 +148,8 @@ static void unrecorded_settlements_keep_their_order(void **state)
     fail_commits(UINT32_MAX);
     (void)spooled_settle(s, claims[0], RECIPIENT_DEFERRED, SETTLE_REST_RETRY,
                          START_MS);
-    spool_release(s->spool, claims[1], START_MS, STR("why it is back"));
+    spool_release(s->spool, claims[1], START_MS, STR(""),
+                  STR("why it is back"));
     (void)spooled_settle(s, claims[2], RECIPIENT_FAILED, SETTLE_REST_RETRY, 0);
     assert_int_equal(spooled_stats(s).unrecorded, 3);
     assert_int_equal(spooled_accept(s, a_job(s, 1)).answer, SPOOL_ERROR);
@@ -126,7 +180,7 @@ static void a_release_that_changes_nothing_needs_no_disk(void **state)
         struct claim *claim = spooled_claim(s, LANE_NORMAL);
         fail_commits(1);
         assert_true(claim_start(claim));
-        spool_release(s->spool, claim, 0, STR(""));
+        spool_release(s->spool, claim, 0, STR(""), STR(""));
         assert_int_equal(spooled_stats(s).unrecorded, 0);
         assert_int_equal(spooled_state(s, &id), JOB_QUEUED);
         fail_commits(0);
@@ -144,6 +198,8 @@ static void what_a_person_asks_is_done_or_it_is_as_it_was(void **state)
     enum job_state shown = JOB_STATE_COUNT;
     assert_false(spooled_cancel(s, &waits, NULL, &shown));
     assert_int_equal(shown, JOB_QUEUED);
+    assert_int_equal(s->err.code, ERR_FULL);
+    assert_string_equal(s->err.text, "the disk does not take it");
     assert_int_equal(spooled_stats(s).active, 1);
     assert_true(claim_start(claim)); /* the gate is open again */
     (void)spooled_settle(s, claim, RECIPIENT_FAILED, SETTLE_REST_RETRY, 0);
@@ -151,6 +207,7 @@ static void what_a_person_asks_is_done_or_it_is_as_it_was(void **state)
     fail_commits(1);
     struct spool_status *status = spooled_ask(s, spool_retry, &waits, &changed);
     assert_false(changed);
+    assert_int_equal(s->err.code, ERR_FULL);
     assert_int_equal(status->state, JOB_FAILED);
     spool_status_destroy(status);
     assert_null(spooled_claim(s, LANE_NORMAL));
@@ -158,11 +215,48 @@ static void what_a_person_asks_is_done_or_it_is_as_it_was(void **state)
     fail_commits(1);
     status = spooled_ask(s, spool_drop, &waits, &changed);
     assert_false(changed);
+    assert_int_equal(s->err.code, ERR_FULL);
     assert_int_equal(status->state, JOB_FAILED);
     spool_status_destroy(status);
     assert_int_equal(spooled_stats(s).remembered, 1);
     assert_true(spooled_retry(s, &waits));
+    assert_int_equal(s->err.code, ERR_NONE);
     spooled_deliver(s, LANE_NORMAL);
+}
+
+static void what_cannot_be_read_is_not_said_to_be_missing(void **state)
+{
+    struct spooled *s = *state;
+    struct spool_filter filter = {.limit = 10};
+    struct id nobody;
+    bool changed;
+    id_new(&nobody, 1);
+    struct id id; /* of one in the middle */
+    for (unsigned i = 0; i < 300; i++) {
+        struct id one = spooled_put_one(s);
+        if (i == 150)
+            id = one;
+    }
+    assert_null(spooled_find(s, &nobody, NULL));
+    assert_int_equal(s->err.code, ERR_NONE);
+    disk_reopen(s); /* nothing is in memory but what comes first */
+    assert_int_equal(spooled_list(s, &filter).count, 10);
+    assert_int_equal(truncate(s->path, 8192), 0);
+    assert_null(spooled_find(s, &id, NULL));
+    assert_int_not_equal(s->err.code, ERR_NONE);
+    assert_true(strlen(s->err.text) > 0);
+    assert_null(spooled_ask(s, spool_drop, &id, &changed));
+    assert_int_not_equal(s->err.code, ERR_NONE);
+    /* What was read is told, and that there is more. */
+    filter.limit = 1000;
+    struct listed l = spooled_list(s, &filter);
+    assert_int_equal(s->err.code, ERR_NONE);
+    assert_in_range(l.count, 10, 299);
+    assert_true(l.more);
+    filter.after = l.last;
+    filter.has_after = true;
+    assert_int_equal(spooled_list(s, &filter).count, 0);
+    assert_int_not_equal(s->err.code, ERR_NONE);
 }
 
 static void jobs_expire_when_the_disk_works_again(void **state)
@@ -189,8 +283,10 @@ static void keep_accepted(void *ctx, const struct spool_accepted *accepted)
     *to = *accepted;
 }
 
-static void keep_changed(void *ctx, struct spool_status *status, bool changed)
+static void keep_changed(void *ctx, struct spool_status *status, bool changed,
+                         const struct err *err)
 {
+    (void)err;
     spool_status_destroy(status);
     *(bool *)ctx = changed;
 }
@@ -210,7 +306,8 @@ static void a_claim_comes_back_in_the_group_that_cancels_it(void **state)
         fail_commits(fails ? 1 : 0);
         if (cancel_first)
             spool_cancel(s->spool, &id, NULL, keep_changed, &cancelled);
-        spool_release(s->spool, claim, 0, has_note ? STR("note") : STR(""));
+        spool_release(s->spool, claim, 0, STR(""),
+                      has_note ? STR("note") : STR(""));
         if (!cancel_first)
             spool_cancel(s->spool, &id, NULL, keep_changed, &cancelled);
         let_writer_go(s, &gate);
@@ -276,7 +373,7 @@ static void claims_that_are_out_are_not_given_out_again(void **state)
         claims[i] = spooled_claim(s, LANE_NORMAL);
     /* The window is then shorter than what is out. */
     for (unsigned i = 0; i < 3; i++)
-        spool_release(s->spool, claims[i], 0, STR(""));
+        spool_release(s->spool, claims[i], 0, STR(""), STR(""));
     for (unsigned i = 0; i < 3; i++) {
         claims[i] = spooled_claim(s, LANE_NORMAL);
         assert_string_equal(claims[i]->job->id.text, ids[i].text);
@@ -338,7 +435,10 @@ int main(void)
         DISK_TEST(a_settlement_is_kept_until_the_disk_takes_it),
         DISK_TEST(unrecorded_settlements_keep_their_order),
         DISK_TEST(a_release_that_changes_nothing_needs_no_disk),
+        DISK_TEST(an_outage_is_told_once_and_so_is_its_end),
+        DISK_TEST(a_mark_that_fails_is_an_outage),
         DISK_TEST(what_a_person_asks_is_done_or_it_is_as_it_was),
+        DISK_TEST(what_cannot_be_read_is_not_said_to_be_missing),
         DISK_TEST(jobs_expire_when_the_disk_works_again),
         DISK_TEST(a_claim_comes_back_in_the_group_that_cancels_it),
         DISK_TEST(the_same_key_twice_in_a_group_is_one_job),

@@ -320,7 +320,7 @@ static void release_one(struct model *m)
     if (j == NULL)
         return;
     int64_t due_ms = now(m) - 50 + (int64_t)below(m, 200);
-    spool_release(m->s.spool, j->claim, due_ms, STR("released"));
+    spool_release(m->s.spool, j->claim, due_ms, STR(""), STR("released"));
     spooled_rest(&m->s);
     j->claim = NULL;
     j->claimed = false;
@@ -429,9 +429,11 @@ static void expire_some(struct model *m)
     }
 }
 
-static void told(void *ctx, struct spool_status *status, bool cancelled)
+static void told(void *ctx, struct spool_status *status, bool cancelled,
+                 const struct err *err)
 {
     struct modelled *j = ctx;
+    (void)err;
     assert_false(cancelled);
     j->told++;
     spool_status_destroy(status);
@@ -507,7 +509,7 @@ static void reopen(struct model *m)
         if (j->watching)
             assert_true(spool_unwatch(m->s.spool, &j->watch));
         if (j->claim != NULL)
-            spool_release(m->s.spool, j->claim, 0, STR(""));
+            spool_release(m->s.spool, j->claim, 0, STR(""), STR(""));
         j->watching = false;
         j->claimed = false;
         j->claim = NULL;
@@ -596,7 +598,7 @@ static void walk(uint64_t seed)
         if (j->watching)
             assert_true(spool_unwatch(m.s.spool, &j->watch));
         if (j->claim != NULL)
-            spool_release(m.s.spool, j->claim, 0, STR(""));
+            spool_release(m.s.spool, j->claim, 0, STR(""), STR(""));
         spooled_rest(&m.s);
         assert_int_equal(j->told, j->expected);
     }

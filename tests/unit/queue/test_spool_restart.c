@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -34,7 +35,7 @@ static enum err_code mark(struct spooled *s, struct claim *claim)
 {
     struct marking marking;
     waiter_init(&marking.waiter);
-    spool_mark(s->spool, claim, keep_code, &marking);
+    spool_mark(s->spool, claim, STR("main"), keep_code, &marking);
     waiter_wait(&marking.waiter);
     waiter_fini(&marking.waiter);
     return marking.code;
@@ -49,7 +50,7 @@ static void a_mark_that_fails_leaves_none(void **state)
     fail_commits(1);
     assert_int_equal(mark(s, claim), ERR_FULL);
     int64_t commits = spooled_stats(s).commits;
-    spool_release(s->spool, claim, 0, STR(""));
+    spool_release(s->spool, claim, 0, STR(""), STR(""));
     assert_int_equal(spooled_stats(s).commits, commits);
     disk_reopen(s);
     assert_int_equal(spooled_state(s, &id), JOB_QUEUED);
@@ -91,6 +92,8 @@ static void claimed_jobs_come_back_by_their_marks(void **state)
         assert_non_null(status->note);
         assert_int_equal(status->attempts, 1);
         assert_int_equal(status->events[1].kind, SPOOL_EVENT_INTERRUPTED);
+        assert_string_equal(status->events[1].relay, "main");
+        assert_string_equal(status->recipients[0].relay, "main");
         assert_int_equal(status->events[2].kind, SPOOL_EVENT_HELD);
         assert_true(status->has_body);
         spool_status_destroy(status);
@@ -114,6 +117,91 @@ static void claimed_jobs_come_back_by_their_marks(void **state)
     assert_string_equal(claim->job->id.text, ids[1].text);
     assert_int_equal(claim->attempt, 2);
     (void)spooled_settle(s, claim, RECIPIENT_DELIVERED, SETTLE_REST_RETRY, 0);
+}
+
+static void keep_state(void *ctx, struct spool_status *status, bool changed,
+                       const struct err *err)
+{
+    atomic_uint *state = ctx;
+    (void)changed;
+    if (status != NULL && err->code == ERR_NONE)
+        atomic_store(state, status->state);
+    spool_status_destroy(status);
+}
+
+/* Nothing is asked meanwhile; what is done now and then comes later. */
+static void wait_held(struct spooled *s, int64_t count)
+{
+    int64_t until_ms = clock_mono_ms(clock_system()) + 4000;
+    struct spool_stats n;
+    for (;;) {
+        spool_stats(s->spool, &n);
+        if (n.held == count)
+            return;
+        assert_true(clock_mono_ms(clock_system()) < until_ms);
+        (void)poll(NULL, 0, 5);
+    }
+}
+
+/* What must not happen before the disk has taken what was left. */
+static void check_waits(struct spooled *s, const struct id *marked)
+{
+    struct spool_stats n = spooled_stats(s);
+    assert_int_equal(n.waiting, 4);
+    assert_int_equal(n.held, 0);
+    assert_int_equal(n.unrecorded, 0);
+    assert_string_equal(n.disk_error, "the disk does not take it");
+    assert_int_equal(spooled_state(s, marked), JOB_QUEUED);
+    assert_int_equal(spooled_accept(s, a_job(s, 1)).answer, SPOOL_ERROR);
+    assert_int_equal(spooled_accept(s, large_job(s)).answer, SPOOL_ERROR);
+    assert_false(spooled_cancel(s, marked, NULL, NULL));
+    assert_null(spooled_claim(s, LANE_NORMAL));
+    assert_int_equal(spooled_next_due(s, LANE_NORMAL), SPOOL_NEVER);
+    spooled_tick(s, 400 * DAY_MS);
+    assert_int_equal(spooled_expire(s, 10).count, 0);
+    spooled_tick(s, -400 * DAY_MS);
+}
+
+static void a_disk_that_fails_at_the_start_is_waited_for(void **state)
+{
+    struct spooled *s = *state;
+    struct id ids[4];
+    struct spool_watch watch;
+    atomic_uint watched = JOB_STATE_COUNT;
+    for (unsigned i = 0; i < 4; i++)
+        ids[i] = spooled_put_one(s);
+    spool_destroy(s->spool);
+    claim_and_die(s, 3, 2);
+    s->due_count = 0;
+    fail_commits(UINT32_MAX);
+    disk_create(s);
+    spool_watch(s->spool, &ids[0], NULL, &watch, keep_state, &watched);
+    check_waits(s, &ids[0]);
+    assert_true(spool_unwatch(s->spool, &watch));
+    disk_reopen(s); /* and it is no better after another */
+    spool_watch(s->spool, &ids[0], NULL, &watch, keep_state, &watched);
+    check_waits(s, &ids[0]);
+    assert_int_equal(atomic_load(&watched), JOB_STATE_COUNT);
+    assert_int_equal(s->due_count, 0);
+    fail_commits(0);
+    wait_held(s, 2); /* by itself */
+    spooled_rest(s);
+    assert_int_equal(atomic_load(&watched), JOB_HELD);
+    assert_true(s->due_count > 0); /* come and get them */
+    assert_string_equal(spooled_stats(s).disk_error, "");
+    for (unsigned i = 2; i < 4; i++) {
+        struct claim *claim = spooled_claim(s, LANE_NORMAL);
+        assert_string_equal(claim->job->id.text, ids[i].text);
+        (void)spooled_settle(s, claim, RECIPIENT_DELIVERED, SETTLE_REST_RETRY,
+                             0);
+    }
+    assert_null(spooled_claim(s, LANE_NORMAL));
+    (void)spooled_put_one(s);
+    disk_reopen(s);
+    struct spool_stats n = spooled_stats(s);
+    assert_int_equal(n.held, 2);
+    assert_int_equal(n.delivered, 2);
+    assert_int_equal(n.waiting, 1);
 }
 
 /* Writes the id of each job it was told to be accepted, until it is killed. */
@@ -231,7 +319,7 @@ static void a_large_body_is_a_file_as_long_as_it_is_wanted(void **state)
                          ERR_NONE);
         assert_int_equal(byte, 'x');
         if (i == 0)
-            spool_release(s->spool, claim, 0, STR(""));
+            spool_release(s->spool, claim, 0, STR(""), STR(""));
         else
             (void)spooled_settle(s, claim, RECIPIENT_FAILED, SETTLE_REST_RETRY,
                                  0);
@@ -389,7 +477,7 @@ static void all_that_was_done_verifies(void **state)
     struct id id = spooled_put(s, job);
     struct id failed = spooled_put_one(s);
     struct claim *claim = spooled_claim(s, LANE_NORMAL);
-    spool_release(s->spool, claim, START_MS + 5, STR("later"));
+    spool_release(s->spool, claim, START_MS + 5, STR(""), STR("later"));
     assert_true(spooled_cancel(s, &id, NULL, NULL));
     claim = spooled_claim(s, LANE_NORMAL);
     (void)spooled_settle(s, claim, RECIPIENT_FAILED, SETTLE_REST_RETRY, 0);
@@ -413,6 +501,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         DISK_TEST(a_mark_that_fails_leaves_none),
         DISK_TEST(claimed_jobs_come_back_by_their_marks),
+        DISK_TEST(a_disk_that_fails_at_the_start_is_waited_for),
         DISK_TEST(what_was_accepted_is_there_after_a_kill),
         DISK_TEST(the_spool_is_the_same_when_opened_again),
         DISK_TEST(what_could_not_be_recorded_goes_again),

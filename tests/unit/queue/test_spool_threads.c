@@ -83,9 +83,11 @@ static int64_t one_time(const struct clock *clock)
 
 /* ---- producers ---- */
 
-static void told(void *ctx, struct spool_status *status, bool cancelled)
+static void told(void *ctx, struct spool_status *status, bool cancelled,
+                 const struct err *err)
 {
     struct tracked *t = ctx;
+    (void)err;
     (void)cancelled;
     atomic_fetch_add(&t->calls, 1);
     spool_status_destroy(status);
@@ -98,9 +100,10 @@ static void unwatch(struct town *town, struct tracked *t)
 }
 
 static void count_cancelled(void *ctx, struct spool_status *status,
-                            bool cancelled)
+                            bool cancelled, const struct err *err)
 {
     struct tracked *t = ctx;
+    (void)err;
     if (cancelled)
         atomic_fetch_add(&t->ends, 1);
     spool_status_destroy(status);
@@ -216,7 +219,7 @@ static void pass_on(struct town *town, struct claim_list *claims)
         STAILQ_REMOVE_HEAD(claims, next);
         if (queue_put(town->queue, 0, claim) != ERR_NONE) {
             wrong_if(town, true);
-            spool_release(town->spool, claim, 0, STR(""));
+            spool_release(town->spool, claim, 0, STR(""), STR(""));
         }
     }
 }
@@ -268,9 +271,11 @@ static void count_end(void *ctx, const struct spool_settled *settled)
 }
 
 /* The event before says whether it was settled, or only waited. */
-static void count_retried(void *ctx, struct spool_status *status, bool retried)
+static void count_retried(void *ctx, struct spool_status *status, bool retried,
+                          const struct err *err)
 {
     struct tracked *t = ctx;
+    (void)err;
     if (retried) {
         const struct spool_event *before =
             &status->events[status->event_count - 2];
@@ -298,7 +303,7 @@ static void attempt(struct town *town, struct claim *claim,
         spool_cancel(town->spool, &t->id, "app", count_cancelled, t);
     if (!claim_start(claim)) {
         wrong_if(town, claim->job->body == NULL);
-        spool_release(town->spool, claim, 0, STR(""));
+        spool_release(town->spool, claim, 0, STR(""), STR(""));
         return;
     }
     wrong_if(town, atomic_fetch_add(&t->starts, 1) != 0);
@@ -309,7 +314,7 @@ static void attempt(struct town *town, struct claim *claim,
     if (what == 0) {
         spool_release(town->spool, claim,
                       one_time(NULL) + (int64_t)random_below(random, 3),
-                      STR("released"));
+                      STR("main"), STR("released"));
         return;
     }
     const struct settle_recipient said = {0,
@@ -341,28 +346,32 @@ static void consume(void *arg)
 
 /* ---- those who interfere ---- */
 
-static void drop_status(void *ctx, struct spool_status *status, bool cancelled)
+static void drop_status(void *ctx, struct spool_status *status, bool cancelled,
+                        const struct err *err)
 {
+    (void)err;
     (void)ctx;
     (void)cancelled;
     spool_status_destroy(status);
 }
 
 /* The first drop ends it; one after its end, by whatever, forgets it. */
-static void count_dropped(void *ctx, struct spool_status *status, bool dropped)
+static void count_dropped(void *ctx, struct spool_status *status, bool dropped,
+                          const struct err *err)
 {
     struct tracked *t = ctx;
     bool ended = dropped && status->events[status->event_count - 1].kind ==
                                 SPOOL_EVENT_DROPPED;
     if (ended)
         ended = !atomic_exchange(&t->dropped, true);
-    count_cancelled(ctx, status, ended);
+    count_cancelled(ctx, status, ended, err);
 }
 
 static void drop_list(void *ctx, struct spool_status **jobs, size_t count,
-                      bool more, const struct id *last)
+                      bool more, const struct id *last, const struct err *err)
 {
     struct town *town = ctx;
+    (void)err;
     wrong_if(town, more && last == NULL);
     for (size_t i = 0; i < count; i++)
         spool_status_destroy(jobs[i]);

@@ -132,7 +132,7 @@ static void a_claimed_job_is_left_to_its_settlement(void **state)
     struct claim *three = spooled_claim(s, LANE_NORMAL);
     spooled_tick(s, 50);
     assert_int_equal(spooled_expire(s, 10).count, 0);
-    spool_release(s->spool, one, 0, STR(""));
+    spool_release(s->spool, one, 0, STR(""), STR(""));
     spooled_rest(s);
     (void)spooled_settle(s, two, RECIPIENT_DEFERRED, SETTLE_REST_RETRY,
                          START_MS + 60);
@@ -207,7 +207,7 @@ static void a_claim_outlives_its_forgotten_job(void **state)
     assert_string_equal(claim->job->id.text, id.text);
     assert_true(claim_size_bytes(claim) > 100);
     assert_false(claim_start(claim));
-    spool_release(s.spool, claim, 0, STR(""));
+    spool_release(s.spool, claim, 0, STR(""), STR(""));
     spooled_rest(&s);
     spooled_close(&s);
 }
@@ -324,7 +324,7 @@ static void the_oldest_key_of_a_settled_job_gives_way(void **state)
     assert_int_equal(spooled_stats(&s).keys, 4);
     answers(&s, keyed(&s, "app", "waits", 1), SPOOL_DUPLICATE, &waits,
             JOB_QUEUED);
-    spool_release(s.spool, claim, 0, STR(""));
+    spool_release(s.spool, claim, 0, STR(""), STR(""));
     spooled_rest(&s);
     spooled_close(&s);
 }
@@ -336,9 +336,11 @@ struct told {
     enum job_state state;
 };
 
-static void tell(void *ctx, struct spool_status *status, bool cancelled)
+static void tell(void *ctx, struct spool_status *status, bool cancelled,
+                 const struct err *err)
 {
     struct told *told = ctx;
+    (void)err;
     assert_false(cancelled);
     told->calls++;
     told->state = status == NULL ? JOB_STATE_COUNT : status->state;

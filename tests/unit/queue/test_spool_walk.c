@@ -37,9 +37,11 @@ static void keep_answer(void *ctx, const struct spool_accepted *accepted)
     *(enum spool_answer *)ctx = accepted->answer;
 }
 
-static void drop_status(void *ctx, struct spool_status *status, bool changed)
+static void drop_status(void *ctx, struct spool_status *status, bool changed,
+                        const struct err *err)
 {
     bool *dropped = ctx;
+    (void)err;
     *dropped = changed;
     spool_status_destroy(status);
 }
@@ -61,9 +63,10 @@ static bool put(struct walked *w, size_t number)
 }
 
 static void check_list(void *ctx, struct spool_status **jobs, size_t count,
-                       bool more, const struct id *last)
+                       bool more, const struct id *last, const struct err *err)
 {
     struct walked *w = ctx;
+    (void)err;
     (void)last;
     bool right = count == KEPT && !more;
     for (size_t i = 0; i < count; i++) {

@@ -291,7 +291,8 @@ static void an_update_keeps_body_and_lane(void **state)
     stored_begin(s);
     sample_insert(&m, s);
     stored_commit(s);
-    progress_release(&m.progress, STORED_MS + 70, STR("no relay"), STORED_MS);
+    progress_release(&m.progress, STORED_MS + 70, STR(""), STR("no relay"),
+                     STORED_MS);
     sample_update(&m); /* and its lane is the first route's again */
     stored_begin(s);
     assert_int_equal(store_update(s->store, &m.row, &s->err), ERR_NONE);
@@ -542,6 +543,7 @@ static void numbers_are_of_the_same_transaction(void **state)
         .bytes = INT64_C(8) << 40,
         .remembered = 9,
         .keys = 10,
+        .kept_bytes = 11,
     };
     struct spool_stats got = {.active = 1};
     stored_begin(s);
@@ -566,6 +568,43 @@ static void numbers_are_of_the_same_transaction(void **state)
     assert_int_equal(got.bytes, INT64_C(8) << 40);
     assert_int_equal(got.remembered, 9);
     assert_int_equal(got.keys, 10);
+    assert_int_equal(got.kept_bytes, 11);
+}
+
+/* Of which layout 1 had no idea. */
+static void layout_1_learns_what_failed_jobs_keep(void **state)
+{
+    static const char back[] =
+        "DROP INDEX job_kept; ALTER TABLE number DROP COLUMN kept;"
+        "UPDATE number SET accepted = 4, waiting = 1, failed = 2,"
+        " delivered = 1, remembered = 3, bytes = 1001;"
+        "PRAGMA user_version = 1";
+    struct stored *s = *state;
+    struct spool_stats n = {.kept_bytes = -1};
+    struct visited v = {.count = 0};
+    stored_begin(s);
+    for (unsigned i = 1; i <= 4; i++) {
+        struct sample m;
+        sample_init(&m, i, 1, 100);
+        sample_insert(&m, s);
+        if (i == 2)
+            sample_deliver(&m, 5);
+        else if (i > 2)
+            sample_fail(&m, 10 - i);
+        assert_int_equal(store_update(s->store, &m.row, NULL), ERR_NONE);
+        sample_fini(&m);
+    }
+    stored_commit(s);
+    stored_close(s);
+    stored_sql(s, back);
+    stored_open(s);
+    assert_int_equal(store_numbers_get(s->store, &n, NULL), ERR_NONE);
+    assert_int_equal(n.kept_bytes, 1003 + 1004);
+    assert_int_equal(n.bytes, 1001 + 1003 + 1004);
+    assert_int_equal(store_kept(s->store, visited_add, &v, NULL), ERR_NONE);
+    visited_check(&v, 2, 4, 3); /* as they were settled */
+    stored_close(s);
+    stored_verify_clean(s);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -591,6 +630,7 @@ int main(void)
         CASE(keys_are_the_clients_own),
         CASE(old_keys_go_but_not_those_of_live_jobs),
         CASE(numbers_are_of_the_same_transaction),
+        CASE(layout_1_learns_what_failed_jobs_keep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

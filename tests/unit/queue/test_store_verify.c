@@ -1,6 +1,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,7 +46,8 @@ static void fill(struct stored *s, struct id *ids)
                                         .delivered = 2,
                                         .failed = 1,
                                         .waiting = 2,
-                                        .bytes = 2005,
+                                        .bytes = 3008,
+                                        .kept_bytes = 1003,
                                         .remembered = 2,
                                         .keys = 1};
     struct store_key key = {.client = "c", .key = "k", .at_ms = 1};
@@ -139,6 +141,9 @@ static void each_difference_is_a_line(void **state)
         {"UPDATE job SET state = 99 WHERE seq = 2", "row 2 of its jobs", 2},
         {"UPDATE job SET id = 'x' WHERE seq = 4", "row 4 of its jobs", 4},
         {"UPDATE job SET lane = 7 WHERE seq = 1", "row 1 of its jobs", 4},
+        {"UPDATE job SET state = 1 WHERE seq = 1", "row 1 of its jobs", 4},
+        {"UPDATE job SET lane = 801 WHERE seq = 1",
+         "jobs: 1 are of routes that are not there", 1},
         {"DELETE FROM body WHERE seq = 1", "0 bytes of its body are there", 1},
         {"UPDATE body SET bytes = x'00' WHERE seq = 1",
          "1 bytes of its body are there, not 5000", 1},
@@ -148,12 +153,15 @@ static void each_difference_is_a_line(void **state)
         {"UPDATE job SET body = 0 WHERE seq = 1; DELETE FROM body WHERE seq=1",
          ": is queued and has no body", 1},
         {"DELETE FROM job WHERE seq = 3; DELETE FROM body WHERE seq = 3",
-         "numbers: remembered is 2, counted 1", 1},
+         "numbers: remembered is 2, counted 1", 3},
+        {"UPDATE job SET body = 0 WHERE seq = 3; DELETE FROM body WHERE seq=3",
+         "numbers: kept is 1003, counted 0", 2},
+        {"UPDATE number SET kept = 7", "numbers: kept is 7, counted 1003", 1},
         {"UPDATE number SET waiting = 1", "numbers: waiting is 1, counted 2",
          2},
         {"UPDATE number SET held = 1, accepted = 6",
          "numbers: held is 1, counted 0", 1},
-        {"UPDATE number SET bytes = 7", "numbers: bytes is 7, counted 2005", 1},
+        {"UPDATE number SET bytes = 7", "numbers: bytes is 7, counted 3008", 1},
         {"UPDATE number SET keys = 0", "numbers: keys is 0, counted 1", 1},
         {"UPDATE number SET accepted = 6", "numbers: accepted is 6, counted 5",
          1},
@@ -213,6 +221,23 @@ static void body_files_are_compared(void **state)
     expect(s, ".part is of no job", 2);
 }
 
+static void files_of_others_are_a_remark(void **state)
+{
+    struct stored *s = *state;
+    struct id ids[4];
+    char *text = NULL;
+    size_t len = 0;
+    fill(s, ids);
+    file_copy(s->path, stored_file(s, ".bodies/README"));
+    FILE *out = open_memstream(&text, &len);
+    assert_non_null(out);
+    assert_int_equal(store_verify(s->path, out, &s->err), ERR_NONE);
+    assert_int_equal(fclose(out), 0);
+    lines_of(text, "a file of others",
+             "not of the spool: 1, one of them README", 1);
+    free(text);
+}
+
 static void crash(void *ctx)
 {
     stored_open(ctx);
@@ -257,6 +282,7 @@ int main(void)
         CASE(a_spool_in_use_is_refused),
         CASE(each_difference_is_a_line),
         CASE(body_files_are_compared),
+        CASE(files_of_others_are_a_remark),
         CASE(files_that_a_crash_left_are_no_finding),
         CASE(damaged_pages_are_found),
     };
