@@ -190,20 +190,23 @@ static void an_old_session_takes_no_more_and_ends(void **state)
     stand->relay.connection_age_ms = 5000;
     stand_open(stand);
     assert_int_equal(stand_fill(stand, 2), 2);
-    stand_ready(0, 1);
+    stand_ready(0, 4);
     (void)stand_turn(stand, 1000);
+    assert_int_equal(fake_session(0)->count, 2);
     stand_ready(1, 2);
-    fake_answer(fake_session(1), OUTCOME_DELIVERED);
-    /* 0 is at work, 1 idle and a second younger. */
+    /* 0 is at work and has room, 1 is idle and a second younger. */
     assert_int_equal(stand_turn(stand, 3999), 1);
     assert_int_equal(stand_turn(stand, 1), 1000);
     assert_false(fake_session(0)->quit);
-    assert_int_equal(stand_fill(stand, 1), 1);
-    assert_int_equal(fake_session(1)->count, 1);
-    assert_int_equal(fake_session(0)->count, 1);
+    assert_int_equal(stand_fill(stand, 100), 2);
+    assert_int_equal(fake_session(1)->count, 2);
+    assert_int_equal(fake_session(0)->count, 2);
+    fake_answer(fake_session(1), OUTCOME_DELIVERED);
     fake_answer(fake_session(1), OUTCOME_DELIVERED);
     (void)stand_turn(stand, 1000);
     assert_true(fake_session(1)->quit);
+    fake_answer(fake_session(0), OUTCOME_DELIVERED);
+    assert_false(fake_session(0)->quit);
     fake_answer(fake_session(0), OUTCOME_DELIVERED);
     assert_true(fake_session(0)->quit);
     fake_obey();
@@ -279,6 +282,12 @@ static void a_job_whose_token_went_to_another_waits_for_the_next(void **state)
     outlet_take(&stand->outlet, &job->claim, stand->clock.now_ms);
     assert_false(stand_wants(stand));
     assert_int_equal(stand->outlet.waiting_count, 1);
+    /* It comes back too late to be noticed: we look soon, and before more. */
+    relay_rate_give_back(stand->env.rates, 0, stand->clock.now_ms);
+    assert_false(stand_wants(stand));
+    assert_int_equal(stand->outlet.look_ms, stand->clock.now_ms + 1);
+    assert_int_equal(relay_rate_take(stand->env.rates, 0, stand->clock.now_ms),
+                     0);
     (void)stand_turn(stand, 99);
     assert_int_equal(stand->outlet.waiting_count, 1);
     (void)stand_turn(stand, 1);

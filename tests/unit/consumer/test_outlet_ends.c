@@ -325,6 +325,7 @@ static void a_session_that_ends_before_the_mark_loses_nothing(void **state)
             stand_ready(1, 1);
             assert_ptr_equal(stand_job_at(stand, 1, 0), held);
             assert_int_equal(held->marks, 1);
+            assert_int_equal(metrics_get(&stand->metrics, METRIC_ATTEMPTS), 1);
         } else {
             assert_int_equal(held->end, STAND_OPEN);
             stand_answer_marks(stand, ERR_NONE);
@@ -466,6 +467,31 @@ static void sessions_from_before_end_when_the_relay_is_shut(void **state)
     stand_free(stand);
 }
 
+static void a_crowded_relay_is_asked_again_after_a_while(void **state)
+{
+    (void)state;
+    struct stand *stand = stand_of(2);
+    struct relay_pass elsewhere;
+    int64_t now_ms = stand->clock.now_ms;
+    /* Another worker's session is at work. */
+    assert_true(relay_state_ask(stand->env.states, 0, now_ms, &elsewhere));
+    relay_state_established(stand->env.states, 0, &elsewhere);
+    relay_state_worked(stand->env.states, 0, now_ms, &elsewhere);
+    struct stand_job *job = give_one(stand);
+    struct smtp_closing why = {.relay_failed = true,
+                               .stage = SMTP_STAGE_CONNECT};
+    (void)err_set(&why.err, ERR_SYSTEM, "421 too many connections");
+    fake_close(fake_session(0), &why);
+    assert_int_equal(job->end, STAND_RELEASED);
+    assert_int_equal(mode(stand), RELAY_READY);
+    assert_false(stand_wants(stand));
+    assert_int_equal(stand->outlet.look_ms, stand->clock.now_ms + 1000);
+    (void)stand_turn(stand, 2000);
+    assert_true(stand_wants(stand));
+    relay_state_closed(stand->env.states, 0, stand->clock.now_ms, &elsewhere);
+    stand_free(stand);
+}
+
 /* ---- 7 bits ---- */
 
 static unsigned conversions;
@@ -554,6 +580,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_job_leaves_the_probe_on_trial),
         cmocka_unit_test(a_probe_that_fails_costs_no_job_anything),
         cmocka_unit_test(sessions_from_before_end_when_the_relay_is_shut),
+        cmocka_unit_test(a_crowded_relay_is_asked_again_after_a_while),
         cmocka_unit_test(eight_bits_become_seven_once_an_attempt_where_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
