@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -89,6 +90,28 @@ static void times_are_written_in_both_forms(void **state)
         timetext_rfc5322(table[i].ms, two);
         assert_string_equal(one, table[i].rfc3339);
         assert_string_equal(two, table[i].rfc5322);
+    }
+}
+
+static void times_are_written_as_the_system_does(void **state)
+{
+    const int64_t step_ms = INT64_C(86400000) * 3 + 4023017;
+    (void)state;
+    for (int64_t ms = 0; ms < INT64_C(253402300799999); ms += step_ms) {
+        time_t seconds = (time_t)(ms / 1000);
+        struct tm tm;
+        char day[64];
+        char mail[64];
+        char one[TIMETEXT_RFC3339_MAX];
+        char two[TIMETEXT_RFC5322_MAX];
+        assert_non_null(gmtime_r(&seconds, &tm));
+        assert_true(strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S.", &tm) > 0);
+        assert_true(strftime(mail, sizeof(mail), " %b %Y %H:%M:%S +0000", &tm) >
+                    0);
+        timetext_rfc3339(ms, one);
+        timetext_rfc5322(ms, two);
+        assert_memory_equal(one, day, strlen(day));
+        assert_string_equal(strchr(two + 5, ' '), mail);
     }
 }
 
@@ -280,6 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rfc3339_is_read),
         cmocka_unit_test(times_are_written_in_both_forms),
+        cmocka_unit_test(times_are_written_as_the_system_does),
         cmocka_unit_test(durations_have_units),
         cmocka_unit_test(sizes_count_by_1024),
         cmocka_unit_test(rates_are_numbers_in_a_time),
