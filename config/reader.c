@@ -5,6 +5,7 @@
 #include "config/unknown.h"
 #include "config/value.h"
 #include "core/mem.h"
+#include "core/panic.h"
 
 #define LIST_MAX 64
 
@@ -81,6 +82,7 @@ void *reader_list(struct reader *r, const config_setting_t *root,
 {
     const config_setting_t *s = config_setting_get_member(root, section);
     int length = s == NULL ? 0 : config_setting_length(s);
+    PANIC_IF(section == NULL);
     *count = 0;
     *present = s != NULL;
     if (s == NULL || reader_is_known_bad(r, s))

@@ -194,10 +194,10 @@ void attempt_result(struct attempt *a, const struct smtp_result *result)
     a->batch_count = 0;
 }
 
-void attempt_refused(struct attempt *a, const char *why)
+void attempt_unsent(struct attempt *a, enum outcome outcome, const char *why)
 {
     for (size_t i = 0; i < a->batch_count; i++)
-        decide(a, a->todo[a->todo_at + i], OUTCOME_REJECTED, why);
+        decide(a, a->todo[a->todo_at + i], outcome, why);
     a->todo_at += a->batch_count;
     a->batch_count = 0;
 }

@@ -63,10 +63,10 @@ bool attempt_has_next(const struct attempt *a);
 void attempt_result(struct attempt *a, const struct smtp_result *result);
 
 /*
- * The transaction under way can never be sent, because of its sender: its
- * recipients are rejected.
+ * The transaction under way is not sent, for a reason of ours: all its
+ * recipients have that outcome, which decides them.
  */
-void attempt_refused(struct attempt *a, const char *why);
+void attempt_unsent(struct attempt *a, enum outcome outcome, const char *why);
 
 /* No transaction will follow: what is not decided stays untried. */
 void attempt_stop(struct attempt *a);

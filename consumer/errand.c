@@ -173,31 +173,61 @@ void errand_begin(struct errand *e)
     attempt_begin(&e->attempt, e->claim, e->relay->recipients_per_message);
 }
 
-/* If it cannot be converted, the session refuses it and says why. */
-static struct body *body_for(struct errand *e,
-                             const struct smtp_session *session)
+/* Once for all transactions of the attempt. */
+static enum err_code convert(struct errand *e, struct err *err)
 {
     struct body *body = e->claim->job->body;
+    struct err why;
+    bool is_8bit = false;
+    if (e->converted)
+        return ERR_NONE;
+    enum err_code code = body_is_8bit(body, &is_8bit);
+    if (code != ERR_NONE)
+        return err_set(err, code, "the stored message could not be read");
+    if (is_8bit)
+        code = message_to_7bit(body, &e->body_7bit, &why);
+    if (code != ERR_NONE)
+        return err_set(err, code,
+                       "not sent: relay %.60s does not offer 8BITMIME: %s",
+                       e->relay->smtp.name, why.text);
+    e->converted = true;
+    return ERR_NONE;
+}
+
+/* The body as the relay can take it. */
+static enum err_code choose_body(struct errand *e,
+                                 const struct smtp_session *session,
+                                 struct err *err)
+{
+    e->mail.body = e->claim->job->body;
     if (!smtp_session_wants_7bit(session))
-        return body;
-    if (!e->converted) {
-        struct err err;
-        bool is_8bit = false;
-        e->converted = true;
-        if (body_is_8bit(body, &is_8bit) == ERR_NONE && is_8bit &&
-            message_to_7bit(body, &e->body_7bit, &err) != ERR_NONE)
-            e->body_7bit = NULL;
-    }
-    return e->body_7bit != NULL ? e->body_7bit : body;
+        return ERR_NONE;
+    enum err_code code = convert(e, err);
+    if (e->body_7bit != NULL)
+        e->mail.body = e->body_7bit;
+    return code;
+}
+
+static enum err_code try_to_send(struct errand *e, struct smtp_session *session,
+                                 struct err *err)
+{
+    enum err_code code = choose_body(e, session, err);
+    if (code == ERR_NONE)
+        code = smtp_session_send(session, &e->mail, err);
+    return code;
 }
 
 bool errand_send(struct errand *e, struct smtp_session *session)
 {
     while (attempt_next(&e->attempt, &e->mail)) {
         struct err err;
-        e->mail.body = body_for(e, session);
-        if (smtp_session_send(session, &e->mail, &err) != ERR_NONE) {
-            attempt_refused(&e->attempt, err.text);
+        enum err_code code = try_to_send(e, session, &err);
+        if (code != ERR_NONE) {
+            /* What the mail is will not change; a disk may. */
+            attempt_unsent(&e->attempt,
+                           code == ERR_INVALID ? OUTCOME_REJECTED
+                                               : OUTCOME_DEFERRED,
+                           err.text);
             continue;
         }
         if (e->sent)

@@ -262,8 +262,8 @@ static bool is_crowded(struct relay_state *r, const struct relay_pass *pass)
                pass->asked_ms - WORKED_LATELY_MS;
 }
 
-/* Lock held. */
-static void stop_growing(struct relay_state *r, int64_t now_ms)
+/* Lock held. True: it did, for the first time in this pause. */
+static bool stop_growing(struct relay_state *r, int64_t now_ms)
 {
     struct retry_policy policy = {
         .first_ms = r->breaker.first_ms,
@@ -273,12 +273,13 @@ static void stop_growing(struct relay_state *r, int64_t now_ms)
     };
     /* Several that were refused together count once. */
     if (r->crowded_times > 0 && now_ms < r->crowded_until_ms)
-        return;
+        return false;
     if (r->crowded_times < UINT32_MAX)
         r->crowded_times++;
     r->crowded_limit = r->established;
     r->crowded_until_ms = now_ms + retry_pause_ms(&policy, r->crowded_times,
                                                   random_unit(&r->random));
+    return true;
 }
 
 void relay_state_failed(struct relay_states *states, size_t relay,
@@ -287,11 +288,11 @@ void relay_state_failed(struct relay_states *states, size_t relay,
 {
     struct relay_state *r = state_of(states, relay);
     bool opened = false;
+    bool stopped = false;
     mutex_lock(&r->lock);
     keep_error(r, error);
-    bool crowded = is_crowded(r, pass);
-    if (crowded)
-        stop_growing(r, now_ms);
+    if (is_crowded(r, pass))
+        stopped = stop_growing(r, now_ms);
     else
         opened = breaker_failed(&r->breaker, &pass->breaker, now_ms,
                                 random_unit(&r->random));
@@ -303,7 +304,7 @@ void relay_state_failed(struct relay_states *states, size_t relay,
     int64_t established = r->established;
     mutex_unlock(&r->lock);
     metrics_add(states->metrics, METRIC_SESSIONS_FAILED, 1);
-    if (crowded)
+    if (stopped)
         log_event(LOG_LEVEL_INFO, "relay.crowded", LOG_TEXT("relay", r->name),
                   LOG_INT("sessions", established), LOG_STR("error", error));
     if (!opened)

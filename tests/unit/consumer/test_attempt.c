@@ -151,7 +151,7 @@ static void a_refused_transaction_is_rejected_and_the_rest_goes_on(void **state)
     attempt_init(&a);
     attempt_begin(&a, &f->claim, 2);
     assert_true(attempt_next(&a, &mail));
-    attempt_refused(&a, "no such bytes");
+    attempt_unsent(&a, OUTCOME_REJECTED, "no such bytes");
     assert_true(attempt_next(&a, &mail));
     assert_int_equal(mail.recipient_count, 1);
     const enum outcome delivered[] = {OUTCOME_DELIVERED};
