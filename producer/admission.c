@@ -354,6 +354,11 @@ void admission_submit(struct request *r, const struct submission *s)
         admit(r);
 }
 
+bool admission_is_loaded(const struct admission *a)
+{
+    return a->held_bytes >= a->held_bytes_max / 3;
+}
+
 void admission_note_room(struct admission *a)
 {
     (void)atomic_fetch_add(&a->rooms, 1);

@@ -20,11 +20,13 @@
  * connections times requests in flight. After that time it is refused with
  * queue_full or spool_full. The bytes of all messages that wait or are being
  * stored are bounded too: ADMISSION_FRAMES frames of the largest size, or
- * ADMISSION_HELD_BYTES; beyond them it is queue_full at once.
+ * ADMISSION_HELD_BYTES; beyond them it is queue_full at once. From a third of
+ * that on, streams keep large requests back (admission_is_loaded()), so that
+ * those wait and small ones are not refused for them.
  *
  * A job that the spool took stays accepted when its client is gone.
  */
-#define ADMISSION_FRAMES     4
+#define ADMISSION_FRAMES     3
 #define ADMISSION_HELD_BYTES ((uint64_t)32 << 20)
 
 struct service;
@@ -49,6 +51,12 @@ void admission_init(struct admission *a, struct service *service);
 
 /* Takes r until it is answered. The views in s are not used afterwards. */
 void admission_submit(struct request *r, const struct submission *s);
+
+/*
+ * Whether no large request should be taken now. It ends with an answer of the
+ * spool, or of us.
+ */
+bool admission_is_loaded(const struct admission *a);
 
 /* On any thread, never blocks: the spool has room; admission_pump() next. */
 void admission_note_room(struct admission *a);

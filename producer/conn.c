@@ -30,7 +30,8 @@ static size_t pending(const struct conn *c)
 static bool is_blocked(const struct conn *c)
 {
     return c->in_flight >= c->set->service->options.limits.requests_in_flight ||
-           c->held > 0 || pending(c) + c->parked > CONN_REPLIES_MAX;
+           c->held > 0 || c->waits != CONN_WAITS_FOR_NOTHING ||
+           pending(c) + c->parked > CONN_REPLIES_MAX;
 }
 
 static void count_taken(struct conn *c, size_t bytes)
@@ -86,6 +87,7 @@ void conn_cut(struct conn *c)
     (void)event_del(&c->readable);
     (void)event_del(&c->writable);
     (void)close(c->fd);
+    conn_set_go_on(c->set, c);
     timers_cancel(&c->set->service->timers, &c->timer);
     while ((r = STAILQ_FIRST(&c->requests)) != NULL) {
         STAILQ_REMOVE_HEAD(&c->requests, next);
@@ -110,6 +112,7 @@ void conn_end(struct conn *c)
     c->phase = CONN_ENDING;
     c->begun_ms = 0;
     intake_fini(&c->in);
+    conn_set_go_on(c->set, c);
     conn_set_mark(c->set, c);
 }
 
@@ -238,6 +241,10 @@ static size_t take_requests(struct conn *c, struct str input)
         size_t used;
         enum framing_result result =
             framing_next(&c->framing, str_after(input, taken), &frame, &used);
+        if (result == FRAMING_FRAME && !conn_set_may_take(c->set, frame)) {
+            conn_set_wait(c->set, c, CONN_WAITS_TO_STORE);
+            break;
+        }
         taken += used;
         if (result == FRAMING_MORE)
             break;
@@ -293,6 +300,11 @@ static void on_eof(struct conn *c)
 
 static void read_some(struct conn *c)
 {
+    if (intake_must_wait(&c->in)) {
+        conn_set_wait(c->set, c, CONN_WAITS_TO_READ);
+        conn_set_mark(c->set, c);
+        return;
+    }
     ssize_t n = intake_read(&c->in, c->fd);
     if (n < 0 && (errno == EAGAIN))
         return;
@@ -427,6 +439,8 @@ static int64_t deadline(const struct conn *c)
     const int64_t idle_ms = c->set->service->options.limits.idle_ms;
     if (pending(c) > 0)
         return c->active_ms + idle_ms;
+    if (c->waits != CONN_WAITS_FOR_NOTHING)
+        return now_ms(c) + idle_ms;
     if (c->begun_ms != 0)
         return c->begun_ms + idle_ms +
                (int64_t)(intake_bytes(&c->in).len * 1000 / CONN_SLOWEST_BYTES);

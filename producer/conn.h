@@ -34,9 +34,16 @@
  * waits for room, or more than CONN_REPLIES_MAX bytes of replies are not
  * taken, no request is taken and nothing is read.
  *
+ * Memory. A request over INTAKE_SMALL_BYTES may have to wait before its rest
+ * is read (producer/intake.h), or, being whole, before it is taken
+ * (admission_is_loaded()): conn_set_wait(). Small ones never do.
+ *
  * Fairness. In one turn of the loop at most CONN_TURN_REQUESTS, or requests
  * of CONN_TURN_BYTES, are taken; what was read beyond them waits for the next
  * turn, in which all others are served too, and nothing more is read before.
+ * Of requests over INTAKE_SMALL_BYTES one is taken in a turn, of all
+ * connections together: small ones wait for one message to be composed, not
+ * for many.
  *
  * The last line of newline framing may lack its LF when the client ends its
  * side behind it.
@@ -47,8 +54,8 @@
  * bad_frame. A client that takes none of its replies for limits.idle_ms is
  * cut.
  *
- * Memory. Between turns a connection keeps what is incomplete and what was
- * not taken only; see intake.h for the bound of all.
+ * Between turns a connection keeps what is incomplete and what was not taken
+ * only; see intake.h for the bound of all.
  */
 #define CONN_REPLIES_MAX   ((size_t)64 << 10)
 #define CONN_TURN_REQUESTS 64
@@ -61,6 +68,13 @@ enum conn_phase {
     CONN_ENDING,
     CONN_LINGERING,
     CONN_DEAD,
+};
+
+/* What a large request waits for. */
+enum conn_wait {
+    CONN_WAITS_FOR_NOTHING,
+    CONN_WAITS_TO_READ,
+    CONN_WAITS_TO_STORE, /* it is whole */
 };
 
 struct producer_listener;
@@ -92,7 +106,10 @@ struct conn {
     size_t taken_bytes;
     struct request_fifo requests;
     size_t in_flight;
-    size_t held;   /* of them waiting for room */
+    size_t held; /* of them waiting for room */
+    enum conn_wait waits;
+    int64_t waits_ms; /* since when */
+    TAILQ_ENTRY(conn) in_waiting;
     size_t parked; /* bytes of replies behind an unanswered request */
     struct buf out;
     size_t written; /* bytes at the front of out */

@@ -5,6 +5,9 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/panic.h"
+
+static void on_patience(void *ctx);
 
 void conn_set_init(struct conn_set *set, struct service *service,
                    struct event_base *base)
@@ -19,6 +22,8 @@ void conn_set_init(struct conn_set *set, struct service *service,
     TAILQ_INIT(&set->all);
     TAILQ_INIT(&set->dirty);
     TAILQ_INIT(&set->dead);
+    TAILQ_INIT(&set->waiting);
+    timer_init(&set->patience, on_patience, set);
 }
 
 static void free_dead(struct conn_set *set)
@@ -36,6 +41,7 @@ void conn_set_fini(struct conn_set *set)
     while ((c = TAILQ_FIRST(&set->all)) != NULL)
         conn_cut(c);
     free_dead(set);
+    timers_cancel(&set->service->timers, &set->patience);
     intake_pool_fini(&set->pool);
 }
 
@@ -101,6 +107,85 @@ void conn_set_mark_next(struct conn_set *set, struct conn *c)
     mark(set, c, set->turn + 1);
 }
 
+/* ---- large requests ---- */
+
+bool conn_set_may_take(struct conn_set *set, struct str frame)
+{
+    if (frame.len <= INTAKE_SMALL_BYTES)
+        return true;
+    /* It waits as it is rather than in the memory its message would take. */
+    if (set->large_turn == set->turn ||
+        admission_is_loaded(&set->service->admission))
+        return false;
+    set->large_turn = set->turn;
+    return true;
+}
+
+static void be_patient(struct conn_set *set)
+{
+    set->ended = set->pool.ended;
+    timers_set(&set->service->timers, &set->patience,
+               service_mono_ms(set->service) +
+                   set->service->options.limits.full_wait_ms);
+}
+
+void conn_set_wait(struct conn_set *set, struct conn *c, enum conn_wait why)
+{
+    PANIC_IF(c->waits != CONN_WAITS_FOR_NOTHING);
+    c->waits = why;
+    c->waits_ms = service_mono_ms(set->service);
+    TAILQ_INSERT_TAIL(&set->waiting, c, in_waiting);
+    if (!heap_has(&set->patience.item))
+        be_patient(set);
+}
+
+void conn_set_go_on(struct conn_set *set, struct conn *c)
+{
+    if (c->waits == CONN_WAITS_FOR_NOTHING)
+        return;
+    TAILQ_REMOVE(&set->waiting, c, in_waiting);
+    c->waits = CONN_WAITS_FOR_NOTHING;
+    /* That time was ours. */
+    c->active_ms = service_mono_ms(set->service);
+    if (c->begun_ms != 0)
+        c->begun_ms += c->active_ms - c->waits_ms;
+    conn_set_mark(set, c);
+}
+
+static bool has_to_wait(const struct conn_set *set, const struct conn *c)
+{
+    if (c->waits == CONN_WAITS_TO_STORE)
+        return admission_is_loaded(&set->service->admission);
+    return intake_must_wait(&c->in);
+}
+
+static void let_go_on(struct conn_set *set)
+{
+    struct conn *c = TAILQ_FIRST(&set->waiting);
+    while (c != NULL) {
+        struct conn *next = TAILQ_NEXT(c, in_waiting);
+        if (!has_to_wait(set, c))
+            conn_set_go_on(set, c);
+        c = next;
+    }
+}
+
+static void on_patience(void *ctx)
+{
+    struct conn_set *set = ctx;
+    struct conn *first = intake_pool_first(&set->pool);
+    if (TAILQ_EMPTY(&set->waiting))
+        return;
+    /* When the first one is whole it is the spool that all wait for. */
+    if (first != NULL && first->waits == CONN_WAITS_FOR_NOTHING &&
+        set->ended == set->pool.ended)
+        conn_refuse(first, REFUSAL_RATE_LIMITED,
+                    "others wait for this large request to become whole");
+    be_patient(set);
+}
+
+/* ---- turns ---- */
+
 void conn_set_turn(struct conn_set *set)
 {
     struct conn *c;
@@ -113,6 +198,7 @@ void conn_set_turn(struct conn_set *set)
     }
     free_dead(set);
     set->turn++;
+    let_go_on(set);
 }
 
 bool conn_set_has_more(const struct conn_set *set)

@@ -17,6 +17,12 @@
  * told so in newline framing and closed at once. From CONN_SET_RESERVE_MIN on,
  * one of CONN_SET_RESERVE places is for Unix sockets only: who administrates
  * must get in when others have taken all they can get.
+ *
+ * Connections whose large request has to wait for memory stand in line, and
+ * go on when there is some. The request that has been coming in for longest
+ * never has to wait; but when others do, for limits.full_wait, and in all
+ * that time no large one became whole, it is refused with rate_limited. So a
+ * slow one makes way for quick ones.
  */
 #define CONN_SET_RESERVE     16
 #define CONN_SET_RESERVE_MIN 4
@@ -31,11 +37,15 @@ struct conn_set {
     struct conn_list all;
     struct conn_list dirty; /* to be settled at the end of a turn */
     uint64_t turn;
+    uint64_t large_turn; /* in which a large request was taken last */
     struct conn_list dead;
     size_t count;
     size_t served; /* of them, those that are not surplus */
     bool full;     /* one was surplus, and since then there was no place */
     int64_t linger_ms;
+    struct conn_list waiting;
+    struct timer patience;
+    size_t ended; /* pool.ended when patience was set */
 };
 
 void conn_set_init(struct conn_set *set, struct service *service,
@@ -59,6 +69,21 @@ void conn_set_mark(struct conn_set *set, struct conn *c);
 
 /* To be settled at the end of the next one. */
 void conn_set_mark_next(struct conn_set *set, struct conn *c);
+
+/*
+ * Whether this whole request may be taken now; if it is large it is taken to
+ * be. Else it stays where it is, and conn_set_wait() is next.
+ */
+bool conn_set_may_take(struct conn_set *set, struct str frame);
+
+/*
+ * c is not read, and nothing is taken from it, before there is memory for
+ * it. It waits for nothing else yet.
+ */
+void conn_set_wait(struct conn_set *set, struct conn *c, enum conn_wait why);
+
+/* It need not wait any more; may be called for one that does not. */
+void conn_set_go_on(struct conn_set *set, struct conn *c);
 
 /* Sends away who is over the budget of large requests. */
 void conn_set_enforce_budget(struct conn_set *set);

@@ -27,11 +27,23 @@ void intake_pool_fini(struct intake_pool *pool)
     pool->block = NULL;
 }
 
+void *intake_pool_first(const struct intake_pool *pool)
+{
+    const struct intake *first = TAILQ_FIRST(&pool->large);
+    return first == NULL ? NULL : first->owner;
+}
+
 void *intake_pool_victim(const struct intake_pool *pool)
 {
-    if (pool->used_bytes <= pool->budget_bytes)
-        return NULL;
-    return TAILQ_FIRST(&pool->large)->owner;
+    size_t most = pool->budget_bytes + pool->frame_bytes + LARGE_READ_BYTES;
+    return pool->used_bytes <= most ? NULL : intake_pool_first(pool);
+}
+
+bool intake_must_wait(const struct intake *in)
+{
+    const struct intake_pool *pool = in->pool;
+    return in->charged_bytes > 0 && pool->used_bytes >= pool->budget_bytes &&
+           TAILQ_FIRST(&pool->large) != in;
 }
 
 void intake_init(struct intake *in, struct intake_pool *pool, void *owner)
@@ -44,12 +56,14 @@ void intake_init(struct intake *in, struct intake_pool *pool, void *owner)
 static void charge(struct intake *in)
 {
     struct intake_pool *pool = in->pool;
-    size_t bytes =
-        in->rest.capacity > INTAKE_SMALL_BYTES ? in->rest.capacity : 0;
-    if (bytes > 0 && in->charged_bytes == 0)
+    /* What a large block has beyond its bytes was never touched. */
+    size_t bytes = in->rest.capacity > INTAKE_SMALL_BYTES ? in->rest.len : 0;
+    if (bytes > 0 && in->charged_bytes == 0) {
         TAILQ_INSERT_TAIL(&pool->large, in, in_large);
-    else if (bytes == 0 && in->charged_bytes > 0)
+    } else if (bytes == 0 && in->charged_bytes > 0) {
         TAILQ_REMOVE(&pool->large, in, in_large);
+        pool->ended++;
+    }
     pool->used_bytes += bytes;
     pool->used_bytes -= in->charged_bytes;
     in->charged_bytes = bytes;
@@ -90,19 +104,21 @@ ssize_t intake_read(struct intake *in, int fd)
         errno = ENOMEM;
         return -1;
     }
-    charge(in);
     ssize_t n = receive(fd, at, room);
     if (n > 0)
         rest->len += (size_t)n;
+    charge(in);
     return n;
 }
 
+/* Something was taken: what it lay in goes too, because it was touched. */
 static void shrink(struct buf *rest)
 {
+    bool small = rest->len <= INTAKE_SMALL_BYTES;
     if (rest->len == 0 && rest->capacity > KEPT_BYTES) {
         buf_fini(rest);
-    } else if (rest->len > 0 && rest->len <= INTAKE_SMALL_BYTES &&
-               rest->capacity > INTAKE_SMALL_BYTES) {
+    } else if (rest->len > 0 && rest->capacity > INTAKE_SMALL_BYTES &&
+               (small || rest->capacity / 4 > rest->len)) {
         rest->data = mem_realloc(rest->data, rest->len);
         rest->capacity = rest->len;
     }
@@ -121,7 +137,8 @@ void intake_taken(struct intake *in, size_t len)
     } else {
         buf_consume(rest, len);
     }
-    shrink(rest);
+    if (len > 0 || rest->len <= INTAKE_SMALL_BYTES)
+        shrink(rest);
     charge(in);
 }
 

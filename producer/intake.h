@@ -15,12 +15,16 @@
  * All streams of a producer read into one shared block; a stream keeps only
  * what is left over. Small rests, up to INTAKE_SMALL_BYTES each, are always
  * kept, so they cost at most limits.connections times that. Larger ones (a
- * large request that is not whole yet) share a budget: when it is used up,
- * the stream that has been at its large request for longest has to go. So
- * slow large requests make way for quick ones, and nobody waits.
+ * large request that is not whole yet, or waits to be taken) share a budget.
+ * When it is used up they have to wait, all but the one that came in first:
+ * so one always becomes whole. Whether one waits too long for that, its owner
+ * decides (producer/conn_set.h).
+ *
+ * Many that became large at the same moment can pass the budget, by more than
+ * the frame that was first may: then the first has to go at once.
  */
 #define INTAKE_SMALL_BYTES  ((size_t)64 << 10)
-#define INTAKE_FRAMES       4 /* the budget, in frames of the largest size */
+#define INTAKE_FRAMES       2 /* the budget, in frames of the largest size */
 #define INTAKE_BUDGET_BYTES ((size_t)32 << 20) /* and at least this */
 
 TAILQ_HEAD(intake_list, intake);
@@ -30,6 +34,7 @@ struct intake_pool {
     struct intake_list large; /* longest first */
     size_t used_bytes;        /* of the budget */
     size_t budget_bytes;
+    size_t ended; /* large ones that became whole or went */
     size_t frame_bytes;
 };
 
@@ -46,11 +51,17 @@ struct intake {
 void intake_pool_init(struct intake_pool *pool, size_t frame_bytes);
 void intake_pool_fini(struct intake_pool *pool);
 
-/* Whom to send away; NULL while the budget holds. */
+/* Whom to send away at once; NULL while the budget holds. */
 void *intake_pool_victim(const struct intake_pool *pool);
+
+/* Whose large rest came first; NULL: there is none. */
+void *intake_pool_first(const struct intake_pool *pool);
 
 void intake_init(struct intake *in, struct intake_pool *pool, void *owner);
 void intake_fini(struct intake *in);
+
+/* Whether it must not read before others have made room. */
+bool intake_must_wait(const struct intake *in);
 
 /*
  * Reads from fd once, without blocking: recv(2)'s result. Then

@@ -319,6 +319,26 @@ static void a_job_stays_accepted_when_its_client_is_gone(void **state)
     desk_close(&d);
 }
 
+static void large_requests_are_kept_back_before_it_is_full(void **state)
+{
+    struct slow_spool s;
+    struct desk d;
+    (void)state;
+    slow_open(&s);
+    desk_open_with(&d, &s.base);
+    assert_false(admission_is_loaded(&d.service.admission));
+    d.service.admission.held_bytes_max = 3 * 300;
+    (void)submit(&d, 1); /* about 200 bytes */
+    assert_false(admission_is_loaded(&d.service.admission));
+    (void)submit(&d, 2);
+    assert_true(admission_is_loaded(&d.service.admission));
+    answer(&s, SPOOL_ACCEPTED);
+    assert_false(admission_is_loaded(&d.service.admission));
+    answer(&s, SPOOL_ACCEPTED);
+    expect_outcomes(&d, "1+ 2+");
+    desk_close(&d);
+}
+
 static void the_bytes_under_way_are_bounded(void **state)
 {
     struct slow_spool s;
@@ -436,6 +456,7 @@ int main(void)
         cmocka_unit_test(the_line_keeps_its_order_when_answers_come_late),
         cmocka_unit_test(room_that_came_before_the_answer_is_not_missed),
         cmocka_unit_test(a_job_stays_accepted_when_its_client_is_gone),
+        cmocka_unit_test(large_requests_are_kept_back_before_it_is_full),
         cmocka_unit_test(the_bytes_under_way_are_bounded),
         cmocka_unit_test(an_error_of_the_spool_is_internal),
         cmocka_unit_test(a_full_disk_is_a_full_spool_in_its_own_words),

@@ -555,34 +555,92 @@ static void a_full_spool_refuses_after_a_bounded_wait(void **state)
 
 /* ---- memory ---- */
 
-static void large_requests_share_a_budget(void **state)
+/*
+ * All together larger than the budget of 32 MiB, and than what it may be
+ * passed by.
+ */
+enum { LARGE_COUNT = 8 };
+#define LARGE_BYTES ((size_t)6 << 20)
+
+/* Each says all of a request but its end, as far as that is taken. */
+static void begin_large(struct office *o, struct caller *c, const char *text,
+                        size_t *said)
 {
-    enum { COUNT = 8 };
+    for (int i = 0; i < LARGE_COUNT; i++) {
+        caller_tcp(&c[i], o);
+        said[i] = caller_push(&c[i], text, LARGE_BYTES);
+    }
+}
+
+static char *large_ping(void)
+{
+    char *text = mem_alloc(LARGE_BYTES);
+    memset(text, ' ', LARGE_BYTES);
+    memcpy(text, "{\"op\":\"ping\"}", 13);
+    return text;
+}
+
+static void large_requests_wait_for_each_other(void **state)
+{
     struct office o;
-    struct caller c[COUNT];
-    const size_t half = (size_t)5 << 20; /* takes a block of 8 MiB */
-    char *text = mem_alloc(half);
-    size_t refused = 0;
+    struct caller c[LARGE_COUNT];
+    size_t said[LARGE_COUNT];
+    char *text = large_ping();
     (void)state;
     office_open(&o, NULL, 100); /* frames of 8 MiB: a budget of 32 MiB */
-    memset(text, ' ', half);
-    memcpy(text, "{\"op\":\"ping\"}", 13);
-    for (int i = 0; i < COUNT; i++) {
-        caller_tcp(&c[i], &o);
-        (void)caller_push(&c[i], text, half);
-    }
+    begin_large(&o, c, text, said);
     expect_good_service(&o);
-    /* The oldest had to go, the newest still has its place. */
-    caller_expect(&c[0], "\"error\":\"rate_limited\"");
-    caller_expect_end(&c[0]);
-    caller_say(&c[COUNT - 1], "\n");
-    caller_expect(&c[COUNT - 1], "\"ok\":true");
-    for (int i = 0; i < COUNT; i++) {
-        char byte;
-        refused += i > 0 && recv(c[i].fd, &byte, 1, MSG_DONTWAIT) == 1;
+    for (int i = 0; i < LARGE_COUNT; i++) {
+        caller_say_bytes(&c[i], text + said[i], LARGE_BYTES - said[i]);
+        caller_say(&c[i], "\n");
+        caller_expect(&c[i], "\"ok\":true");
+    }
+    /* They are as good as before. */
+    for (int i = 0; i < LARGE_COUNT; i++) {
+        caller_say(&c[i], "{\"op\":\"ping\",\"ref\":1}\n");
+        caller_expect(&c[i], "\"ref\":1,");
         caller_close(&c[i]);
     }
-    assert_true(refused >= 2 && refused <= COUNT - 2);
+    mem_free(text);
+    office_close(&o);
+}
+
+static void a_slow_large_request_makes_way(void **state)
+{
+    struct office o;
+    struct caller c[LARGE_COUNT];
+    size_t said[LARGE_COUNT];
+    struct producer_limits limits = office_limits();
+    char *text = large_ping();
+    int last = LARGE_COUNT - 1;
+    (void)state;
+    limits.full_wait_ms = SHORT_MS;
+    office_open(&o, &limits, 100);
+    begin_large(&o, c, text, said);
+    caller_expect(&c[0], "\"error\":\"rate_limited\"");
+    caller_expect_end(&c[0]);
+    expect_good_service(&o);
+    caller_say_bytes(&c[last], text + said[last], LARGE_BYTES - said[last]);
+    caller_say(&c[last], "\n");
+    caller_expect(&c[last], "\"ok\":true");
+    for (int i = 0; i < LARGE_COUNT; i++)
+        caller_close(&c[i]);
+    mem_free(text);
+    office_close(&o);
+}
+
+static void one_who_is_gone_while_waiting_leaves_nothing(void **state)
+{
+    struct office o;
+    struct caller c[LARGE_COUNT];
+    size_t said[LARGE_COUNT];
+    char *text = large_ping();
+    (void)state;
+    office_open(&o, NULL, 100);
+    begin_large(&o, c, text, said);
+    for (int i = LARGE_COUNT - 1; i >= 0; i--)
+        caller_close(&c[i]);
+    expect_alone(&o);
     expect_good_service(&o);
     mem_free(text);
     office_close(&o);
@@ -655,7 +713,9 @@ int main(void)
         cmocka_unit_test(who_goes_while_a_job_is_not_settled_is_forgotten),
         cmocka_unit_test(a_full_spool_stops_the_stream_until_there_is_room),
         cmocka_unit_test(a_full_spool_refuses_after_a_bounded_wait),
-        cmocka_unit_test(large_requests_share_a_budget),
+        cmocka_unit_test(large_requests_wait_for_each_other),
+        cmocka_unit_test(a_slow_large_request_makes_way),
+        cmocka_unit_test(one_who_is_gone_while_waiting_leaves_nothing),
         cmocka_unit_test(without_descriptors_it_pauses_and_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
