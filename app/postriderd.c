@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,12 @@
 #include "queue/spool.h"
 
 #define PROBLEMS_MAX 65536
+
+/* Blocks from this size on are given back to the system when they are freed. */
+#define LARGE_BLOCK_BYTES (1 << 20)
+
+/* A heap keeps so much at its end, so as not to ask for it again. */
+#define HEAP_KEPT_BYTES (4 << 20)
 
 static const char usage[] =
     "usage: postriderd [-c FILE] [--check | --verify]\n"
@@ -227,11 +234,25 @@ static int verify(const struct settings *settings)
     return code == ERR_INVALID ? EX_DATAERR : EX_UNAVAILABLE;
 }
 
+/*
+ * glibc takes each large block that is freed as a sign to keep such blocks, up
+ * to 32 MiB: after a few messages of 25 MiB at a time their memory would stay
+ * with the process for ever.
+ */
+static void give_large_blocks_back(void)
+{
+#ifdef __GLIBC__
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
     struct settings *settings = NULL;
     enum log_level level = LOG_LEVEL_INFO;
+    give_large_blocks_back();
     int status = parse(argc, argv, &options);
     if (status == EX_OK)
         status = load(&options, &settings);
