@@ -170,11 +170,14 @@ static void decide_at_end(struct smtp_session *s, struct smtp_transaction *t,
     struct smtp_reply reply;
     if (t->undecided == 0)
         return;
-    if (t->fallback != OUTCOME_NONE) {
+    bool sent = smtp_transaction_is_sent(t, smtp_link_accepted(&s->link));
+    /* After a 421 a relay takes nothing; after another no it may have. */
+    if (t->fallback != OUTCOME_NONE &&
+        (!sent || t->fallback_reply.code == 421)) {
         smtp_transaction_decide_rest(t, t->fallback, &t->fallback_reply);
         return;
     }
-    if (smtp_transaction_is_sent(t, smtp_link_accepted(&s->link)))
+    if (sent)
         outcome = OUTCOME_UNKNOWN;
     set_own_reply(s, t, &reply);
     smtp_transaction_decide_rest(t, outcome, &reply);

@@ -60,7 +60,8 @@ struct smtp_transaction {
     /*
      * A word on the whole message that came when its last byte was written
      * already: it stands for all that are not decided, unless the relay
-     * confirms the message after all.
+     * confirms the message after all, or may have taken it (it is silent, and
+     * that word was no 421).
      */
     enum outcome fallback; /* NONE: none */
     struct smtp_reply fallback_reply;
