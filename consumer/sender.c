@@ -43,9 +43,17 @@ size_t sender_jobs_max(const struct pool_relay *relay)
     return SENDER_UNSETTLED_MAX + 2 * less(relay->smtp.unconfirmed, 1);
 }
 
+/* Its message takes a while, and other sessions may be free before. */
+static bool carries_large(const struct sender *x)
+{
+    const struct errand *last = TAILQ_LAST(&x->hand, errand_list);
+    const struct body *body = last == NULL ? NULL : last->claim->job->body;
+    return body != NULL && body_size(body) >= SENDER_LARGE_BYTES;
+}
+
 size_t sender_room(const struct sender *x)
 {
-    if (x->state != SENDER_OPEN || x->retired)
+    if (x->state != SENDER_OPEN || x->retired || carries_large(x))
         return 0;
     size_t room = less(smtp_session_room(x->session), x->marking);
     size_t lifetime = less(x->relay->jobs_per_connection, x->jobs);

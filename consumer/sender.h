@@ -20,8 +20,9 @@
  *        └────────────────────────────^
  *
  * A session takes the next job while others are under way, as far as its
- * dialogue has room. Together with those that the spool has not answered for,
- * a session has at most
+ * dialogue has room; but none behind a message of SENDER_LARGE_BYTES, which
+ * would wait for all of it. Together with those that the spool has not answered
+ * for, a session has at most
  *
  *   SENDER_UNSETTLED_MAX + 2 * (unconfirmed - 1)
  *
@@ -39,6 +40,7 @@ enum sender_state {
 };
 
 #define SENDER_UNSETTLED_MAX 4U
+#define SENDER_LARGE_BYTES   ((uint64_t)1 << 20)
 
 struct sender;
 

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "core/body.h"
+#include "core/mem.h"
 #include "tests/unit/consumer/stand.h"
 
 /* Sessions of so many jobs each, all connected. */
@@ -119,6 +121,26 @@ static void every_session_has_the_next_job_in_hand(void **state)
             assert_int_equal(stand_fill(stand, 1000), 1);
         }
     assert_int_equal(fake_opened(), SESSIONS);
+    stand_free(stand);
+}
+
+static void nothing_goes_behind_a_large_message(void **state)
+{
+    (void)state;
+    struct stand *stand = stand_with(2, 4);
+    struct stand_job *large = stand_job(stand);
+    char *bytes = mem_calloc(1, SENDER_LARGE_BYTES);
+    large->job.body = body_from_memory(bytes, SENDER_LARGE_BYTES);
+    stand_give(stand, large);
+    assert_int_equal(fake_session(1)->count, 1);
+    /* All go to the other one, though this one has room. */
+    assert_int_equal(stand_fill(stand, 100), 4);
+    assert_int_equal(fake_session(0)->count, 4);
+    assert_int_equal(fake_session(1)->count, 1);
+    assert_false(stand_wants(stand));
+    fake_answer(fake_session(1), OUTCOME_DELIVERED);
+    assert_int_equal(stand_fill(stand, 100), 4);
+    assert_int_equal(fake_session(1)->count, 4);
     stand_free(stand);
 }
 
@@ -453,6 +475,7 @@ int main(void)
             who_waits_for_a_connection_takes_a_room_when_it_is_there),
         cmocka_unit_test(who_waits_for_a_slow_connection_takes_a_room),
         cmocka_unit_test(rooms_are_filled_in_turn),
+        cmocka_unit_test(nothing_goes_behind_a_large_message),
         cmocka_unit_test(every_session_has_the_next_job_in_hand),
         cmocka_unit_test(a_crash_can_double_no_more_than_was_promised),
         cmocka_unit_test(a_session_ends_after_so_many_jobs),
