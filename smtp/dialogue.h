@@ -79,6 +79,7 @@ struct smtp_session {
     bool gave_up;     /* a body could not be read: ends once out is written */
     bool quit_wanted;
     bool write_failed; /* to be looked at from the loop */
+    bool heard_part;   /* replies were read, and more are owed */
     struct smtp_closing closing;
 };
 

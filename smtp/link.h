@@ -79,6 +79,14 @@ MUST_CHECK enum err_code smtp_link_flush(struct smtp_link *link);
 /* hooks->writable once, when there is room. */
 void smtp_link_await_writable(struct smtp_link *link);
 
+/*
+ * Has the kernel confirm at once what was read, when we wait for more and have
+ * nothing to say: a server that leaves Nagle's algorithm on (RFC 1122 section
+ * 4.2.3.4; seen with Postfix) keeps its next reply back until then; else that
+ * takes the kernel 40 ms.
+ */
+void smtp_link_confirm(struct smtp_link *link);
+
 /* ERR_NONE with *got > 0, ERR_AGAIN, or ERR_CLOSED. */
 MUST_CHECK enum err_code smtp_link_read(struct smtp_link *link, char *out,
                                         size_t size, size_t *got);

@@ -81,10 +81,19 @@ static void report(struct smtp_session *s)
     }
 }
 
+static bool waits_for_more(const struct smtp_session *s)
+{
+    return s->state == SMTP_STATE_OPEN && smtp_fifo_front(&s->expected) != NULL;
+}
+
 static void on_readable(void *ctx)
 {
     struct smtp_session *s = ctx;
     smtp_dialogue_read(s);
+    if (waits_for_more(s)) {
+        s->heard_part = true;
+        smtp_engine_set_speaking(s->engine, &s->client);
+    }
     report(s);
 }
 
@@ -212,7 +221,14 @@ static void on_due(struct smtp_engine_client *c)
 
 static void on_speak(struct smtp_engine_client *c)
 {
-    smtp_flight_write(c->owner);
+    struct smtp_session *s = c->owner;
+    uint64_t before = smtp_link_accepted(&s->link);
+    smtp_flight_write(s);
+    /* What we write carries the confirmation of what we read. */
+    if (s->heard_part && waits_for_more(s) &&
+        smtp_link_accepted(&s->link) == before)
+        smtp_link_confirm(&s->link);
+    s->heard_part = false;
 }
 
 static const struct smtp_engine_hooks engine_hooks = {

@@ -1,8 +1,11 @@
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -301,6 +304,66 @@ static void an_unreadable_body_is_never_finished(void **state)
         }
 }
 
+/* Confirmations asked of the kernel; linked with --wrap=setsockopt. */
+static size_t confirmations;
+
+int __wrap_setsockopt(int fd, int level, int name, const void *value,
+                      socklen_t size);
+int __real_setsockopt(int fd, int level, int name, const void *value,
+                      socklen_t size);
+
+int __wrap_setsockopt(int fd, int level, int name, const void *value,
+                      socklen_t size)
+{
+    if (level == IPPROTO_TCP && name == TCP_QUICKACK)
+        confirmations++;
+    return __real_setsockopt(fd, level, name, value, size);
+}
+
+struct waiting {
+    const char *name;
+    struct exchange_options options;
+    size_t confirmations;
+};
+
+#define SILENT(at) .rules = {{0, at, 0, "", false}}
+
+static const struct waiting waitings[] = {
+    {"one by one, nothing is waited for with a part of the replies",
+     {ONE_BY_ONE, .mails = 2, .recipients = 2},
+     0},
+    {"pipeline, replies in one piece",
+     {PIPELINE, .mails = 3, .recipients = 2},
+     0},
+    {"BDAT, replies in one piece", {BDAT(1), .mails = 3, .recipients = 2}, 0},
+    {"pipeline, DATA is not answered yet",
+     {PIPELINE, .mails = 1, .recipients = 1, SILENT(SMTP_STAGE_DATA)},
+     1},
+    {"pipeline, the message is not answered yet: all else was",
+     {PIPELINE, .mails = 1, .recipients = 1, SILENT(SMTP_STAGE_FINAL)},
+     0},
+    {"BDAT, the message is not answered yet",
+     {BDAT(1), .mails = 1, .recipients = 1, SILENT(SMTP_STAGE_FINAL)},
+     1},
+};
+
+/* A relay may keep what we wait for back until then. */
+static void a_part_of_the_replies_is_confirmed_at_once(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(waitings) / sizeof(waitings[0]); i++) {
+        struct exchange_options options = waitings[i].options;
+        struct exchange_result r;
+        options.end =
+            options.mails == 1 ? EXCHANGE_END_LOST : EXCHANGE_END_QUIT;
+        confirmations = 0;
+        exchange_play(&options, &r);
+        if (confirmations != waitings[i].confirmations)
+            fail_msg("%s: %zu confirmations", waitings[i].name, confirmations);
+        exchange_result_fini(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +374,7 @@ int main(void)
         cmocka_unit_test(a_large_body_is_not_sent_for_nobody),
         cmocka_unit_test(nothing_is_begun_behind_a_large_body),
         cmocka_unit_test(an_unreadable_body_is_never_finished),
+        cmocka_unit_test(a_part_of_the_replies_is_confirmed_at_once),
     };
     return cmocka_run_group_tests(tests, exchange_global_setup,
                                   exchange_global_teardown);
