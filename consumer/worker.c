@@ -234,6 +234,7 @@ static enum err_code make_parts(struct worker *w, struct err *err)
         code = mailbox_init(&w->env.answers, err);
     if (code != ERR_NONE)
         return code;
+    mailbox_join(&w->env.answers, spool_round(w->pool->spool));
     w->has_answers = true;
     w->base = event_base_new();
     if (w->base == NULL)

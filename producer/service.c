@@ -12,6 +12,7 @@ enum err_code service_init(struct service *s,
     enum err_code code = mailbox_init(&s->mailbox, err);
     if (code != ERR_NONE)
         return code;
+    mailbox_join(&s->mailbox, spool_round(options->spool));
     timers_init(&s->timers);
     arena_init(&s->arena);
     buf_init(&s->composed, options->limits.message_bytes);

@@ -16,6 +16,7 @@ void spool_init(struct spool *spool, const struct spool_ops *ops,
                             .on_room_ctx = options->ctx,
                             .on_disk = options->on_disk,
                             .on_disk_ctx = options->ctx};
+    mailbox_round_init(&spool->round);
 }
 
 enum err_code spool_options_check(const struct spool_options *options,
@@ -59,6 +60,11 @@ void spool_on_room(struct spool *spool, void (*fn)(void *ctx), void *ctx)
 {
     spool->on_room = fn;
     spool->on_room_ctx = ctx;
+}
+
+struct mailbox_round *spool_round(struct spool *spool)
+{
+    return &spool->round;
 }
 
 const char *spool_durability(const struct spool *spool)

@@ -13,6 +13,8 @@
 #include "queue/claim.h"
 #include "queue/job.h"
 
+struct mailbox_round;
+
 /*
  * Where accepted jobs live until they are settled, and a while longer to be
  * asked for. One interface, several backends: memory here, a database or a
@@ -133,6 +135,12 @@ void spool_on_due(struct spool *spool,
                   void (*fn)(void *ctx, struct spool_lane lane, int64_t due_ms),
                   void *ctx);
 void spool_on_room(struct spool *spool, void (*fn)(void *ctx), void *ctx);
+
+/*
+ * For mailboxes into which callbacks of spool_accept(), spool_settle() and
+ * their like post: a group of answers wakes each of their threads once.
+ */
+struct mailbox_round *spool_round(struct spool *spool);
 
 /* What the reply to a submit says: "memory", "disk". Static. */
 const char *spool_durability(const struct spool *spool);

@@ -1,6 +1,7 @@
 #ifndef QUEUE_SPOOL_BACKEND_H
 #define QUEUE_SPOOL_BACKEND_H
 
+#include "core/mailbox.h"
 #include "queue/spool.h"
 
 /*
@@ -47,6 +48,7 @@ struct spool {
     void *on_room_ctx;
     void (*on_disk)(void *ctx, const struct err *err);
     void *on_disk_ctx;
+    struct mailbox_round round; /* for a backend that answers in groups */
 };
 
 void spool_init(struct spool *spool, const struct spool_ops *ops,

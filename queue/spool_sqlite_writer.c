@@ -372,11 +372,13 @@ static void process(struct spool_sqlite *s, struct spool_request_list *group)
     tell_due(s);
     if (s->room && s->base.on_room != NULL)
         s->base.on_room(s->base.on_room_ctx);
+    mailbox_round_begin(&s->base.round);
     STAILQ_FOREACH (r, &all, next) {
         if (r->kind->answer != NULL)
             r->kind->answer(s, r);
     }
     tell_watches(s);
+    mailbox_round_end(&s->base.round);
     finish(s, &all);
     if (s->scratch.capacity > SCRATCH_KEEP)
         buf_fini(&s->scratch);
