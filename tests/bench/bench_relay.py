@@ -49,6 +49,7 @@ class Case:
     recipients: int = 1
     sink: tuple = ()
     easy: bool = True
+    settings: tuple = ()  # further ones of the relay
 
 
 FAR = ("--latency", "20ms")
@@ -60,7 +61,9 @@ CASES = (
     Case("20ms 1 connection", 25, 23, "PIPELINE", sink=FAR),
     Case("20ms 1 connection", 25, None, "ONE_BY_ONE", sink=FAR),
     Case("20ms 1 connection, unconfirmed 16", 400, 350, unconfirmed=16,
-         sink=FAR),
+         sink=FAR, settings=(("jobs_per_connection", 100000),)),
+    Case("20ms 1, unconfirmed 16, made anew at 1000", 400, None,
+         unconfirmed=16, sink=FAR, easy=False),
     Case("20ms 64 connections", 1600, 1400, connections=64, sink=FAR),
     Case("20ms 64 connections", 1600, 1400, "PIPELINE", 64, sink=FAR),
     Case("20ms 64 connections", 1600, None, "ONE_BY_ONE", 64, sink=FAR),
@@ -103,7 +106,8 @@ class RelayBench(Bench):
         self.dead_port = free_port() if dead else None
 
     def relays(self):
-        more = {"connections": self.case.connections}
+        more = {"connections": self.case.connections,
+                **dict(self.case.settings)}
         if self.case.unconfirmed != 1:
             more["unconfirmed"] = self.case.unconfirmed
         found = [self.relay("main", self.port, **more)]
@@ -240,7 +244,7 @@ def run_case(options, case, rates):
     """True unless a target was missed."""
     with RelayBench(options, case) as bench:
         beside = easy_column(bench)
-        # One connection is made anew after so many jobs: see that, too.
+        # One connection made anew after so many jobs: long enough for that.
         found = deliver(bench, options.seconds * (1 + (case.connections == 1)))
     rates[case.name, case.mode] = found["rate"]
     target = case.target
