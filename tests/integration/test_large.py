@@ -195,6 +195,13 @@ def open_jobs(daemon):
     return ledger["waiting"] + ledger["active"]
 
 
+def cpu_s(daemon):
+    """User and system time of all its threads."""
+    text = pathlib.Path(f"/proc/{daemon.pid}/stat").read_text(encoding="ascii")
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def milliseconds(times):
     times = sorted(times)
     return (f"{len(times)} mails, p50 {times[len(times) // 2] * 1000:.0f} ms, "
@@ -329,6 +336,35 @@ class SmallMails(Case):
               f"beside 20 large, for {took:.1f} s: {milliseconds(beside)}",
               flush=True)
         self.assertLess(sorted(beside)[len(beside) // 2], 1.0)
+
+    def test_they_are_taken_while_large_are_handed_in(self):
+        place = self.place()
+        daemon = place.start(is_up=False)
+        is_over = threading.Event()
+        times = []
+
+        def client():
+            with daemon.unix() as stream:
+                while not is_over.is_set():
+                    begun = time.monotonic()
+                    times.append((stream.ask(mail()),
+                                  time.monotonic() - begun))
+                    is_over.wait(0.01)
+
+        thread = threading.Thread(target=client)
+        thread.start()
+        begun = cpu_s(daemon)
+        try:
+            hand_in(daemon, JOBS, 20)
+        finally:
+            is_over.set()
+            thread.join()
+        self.assertEqual([answer for answer, _ in times if not answer["ok"]],
+                         [])
+        print(f"submits beside 20 clients with large ones: "
+              f"{milliseconds([took for _, took in times])}; "
+              f"{(cpu_s(daemon) - begun) / JOBS * 1000:.0f} ms of CPU for "
+              "each large one", flush=True)
 
     def test_they_do_not_wait_behind_large_that_stall(self):
         stall = "body:from=large@*,after=1000000,stall"
