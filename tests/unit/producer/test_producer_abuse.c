@@ -646,6 +646,21 @@ static void one_who_is_gone_while_waiting_leaves_nothing(void **state)
     office_close(&o);
 }
 
+static void it_stops_while_large_requests_wait(void **state)
+{
+    struct office o;
+    struct caller c[LARGE_COUNT];
+    size_t said[LARGE_COUNT];
+    char *text = large_ping();
+    (void)state;
+    office_open(&o, NULL, 100);
+    begin_large(&o, c, text, said);
+    office_close(&o);
+    for (int i = 0; i < LARGE_COUNT; i++)
+        caller_close(&c[i]);
+    mem_free(text);
+}
+
 /* ---- descriptors ---- */
 
 static void without_descriptors_it_pauses_and_goes_on(void **state)
@@ -716,6 +731,7 @@ int main(void)
         cmocka_unit_test(large_requests_wait_for_each_other),
         cmocka_unit_test(a_slow_large_request_makes_way),
         cmocka_unit_test(one_who_is_gone_while_waiting_leaves_nothing),
+        cmocka_unit_test(it_stops_while_large_requests_wait),
         cmocka_unit_test(without_descriptors_it_pauses_and_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
