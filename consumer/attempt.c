@@ -196,9 +196,8 @@ void attempt_result(struct attempt *a, const struct smtp_result *result)
 
 void attempt_unsent(struct attempt *a, enum outcome outcome, const char *why)
 {
-    for (size_t i = 0; i < a->batch_count; i++)
-        decide(a, a->todo[a->todo_at + i], outcome, why);
-    a->todo_at += a->batch_count;
+    for (; a->todo_at < a->claim->pending_count; a->todo_at++)
+        decide(a, a->todo[a->todo_at], outcome, why);
     a->batch_count = 0;
 }
 

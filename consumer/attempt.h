@@ -63,8 +63,8 @@ bool attempt_has_next(const struct attempt *a);
 void attempt_result(struct attempt *a, const struct smtp_result *result);
 
 /*
- * The transaction under way is not sent, for a reason of ours: all its
- * recipients have that outcome, which decides them.
+ * The transaction under way is not sent, nor any other, for a reason of ours:
+ * all recipients that are left have that outcome, which decides them.
  */
 void attempt_unsent(struct attempt *a, enum outcome outcome, const char *why);
 

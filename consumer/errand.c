@@ -219,24 +219,23 @@ static enum err_code try_to_send(struct errand *e, struct smtp_session *session,
 
 bool errand_send(struct errand *e, struct smtp_session *session)
 {
-    while (attempt_next(&e->attempt, &e->mail)) {
-        struct err err;
-        enum err_code code = try_to_send(e, session, &err);
-        if (code != ERR_NONE) {
-            /* What the mail is will not change; a disk may. */
-            attempt_unsent(&e->attempt,
-                           code == ERR_INVALID ? OUTCOME_REJECTED
-                                               : OUTCOME_DEFERRED,
-                           err.text);
-            continue;
-        }
-        if (e->sent)
-            relay_rate_charge(e->env->rates, e->relay_index,
-                              clock_mono_ms(e->env->clock));
-        e->sent = true;
-        return true;
+    struct err err;
+    if (!attempt_next(&e->attempt, &e->mail))
+        return false;
+    enum err_code code = try_to_send(e, session, &err);
+    if (code != ERR_NONE) {
+        /* What the mail is will not change; a disk may. */
+        attempt_unsent(&e->attempt,
+                       code == ERR_INVALID ? OUTCOME_REJECTED
+                                           : OUTCOME_DEFERRED,
+                       err.text);
+        return false;
     }
-    return false;
+    if (e->sent)
+        relay_rate_charge(e->env->rates, e->relay_index,
+                          clock_mono_ms(e->env->clock));
+    e->sent = true;
+    return true;
 }
 
 void errand_result(struct errand *e, const struct smtp_result *result)

@@ -157,6 +157,9 @@ static enum rule refine(enum rule rule, enum answer answer,
     if (input->stage == SMTP_STAGE_MAIL && input->reused &&
         (answer == ANSWER_CLOSING || answer == ANSWER_NONE))
         return RULE_UNTRIED;
+    /* It and we do not agree on where we are: the mail is as good as any. */
+    if (input->stage == SMTP_STAGE_MAIL && input->code == 503)
+        return input->reused ? RULE_UNTRIED : RULE_DEFER_CLOSE;
     /* RFC 5321 section 4.5.3.1.10: too many recipients, take the rest later */
     if (input->stage == SMTP_STAGE_RCPT && input->rcpt_accepted &&
         (answer == ANSWER_LATER || answer == ANSWER_NEVER) &&

@@ -189,6 +189,13 @@ static bool is_yes(const struct chaos_reply *y, enum chaos_kind kind)
                               : y->code >= 200 && y->code < 300;
 }
 
+/* The relay goes, or is somewhere else than we are. */
+static bool is_farewell(const struct chaos_command *c,
+                        const struct chaos_reply *y)
+{
+    return y->code == 421 || (c->kind == CHAOS_MAIL && y->code == 503);
+}
+
 /* What a refusal means to those whom it concerns. */
 static unsigned refusal(const struct chaos_model *m,
                         const struct chaos_command *c,
@@ -198,7 +205,7 @@ static unsigned refusal(const struct chaos_model *m,
         return UNTRIED;
     if (y->fast)
         return THROTTLED;
-    if (y->code == 421)
+    if (is_farewell(c, y))
         return end_at_command(m, c);
     if (c->kind == CHAOS_RCPT && m->mails[c->mail].accepted > 0 &&
         (y->code == 452 || y->code == 552))
@@ -209,7 +216,7 @@ static unsigned refusal(const struct chaos_model *m,
 static bool ends_session(const struct chaos_command *c,
                          const struct chaos_reply *y)
 {
-    return c->kind == CHAOS_RSET || y->code == 421 || is_login(y->code);
+    return c->kind == CHAOS_RSET || is_farewell(c, y) || is_login(y->code);
 }
 
 static void take_yes(struct chaos_model *m, const struct chaos_command *c,
