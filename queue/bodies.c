@@ -187,18 +187,32 @@ enum err_code bodies_write(struct bodies *b, const struct id *id,
 
 /* ---- read, remove ---- */
 
+static enum err_code open_error(const struct bodies *b, const struct id *id,
+                                int reason, struct err *err)
+{
+    if (reason == ELOOP || reason == ENXIO || reason == ENODEV)
+        return err_set(err, ERR_INVALID, "%s/%s is not a file of ours", b->path,
+                       id->text);
+    return err_system(err, reason, "cannot open %s/%s", b->path, id->text);
+}
+
 enum err_code bodies_read(struct bodies *b, const struct id *id,
                           uint64_t size_bytes, struct body **out,
                           struct err *err)
 {
     struct stat st;
-    int fd = openat(b->fd, id->text, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    /* Not for ever, should somebody have put a pipe there. */
+    int fd =
+        openat(b->fd, id->text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
-        return err_system(err, errno, "cannot open %s/%s", b->path, id->text);
+        return open_error(b, id, errno, err);
     enum err_code code = ERR_NONE;
     if (fstat(fd, &st) != 0)
         code = err_system(err, errno, "cannot read %s/%s", b->path, id->text);
-    else if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size_bytes)
+    else if (!S_ISREG(st.st_mode))
+        code = err_set(err, ERR_INVALID, "%s/%s is not a file of ours", b->path,
+                       id->text);
+    else if ((uint64_t)st.st_size != size_bytes)
         code = err_set(
             err, ERR_INVALID, "%s/%s is damaged: %lld bytes, not %llu", b->path,
             id->text, (long long)st.st_size, (unsigned long long)size_bytes);

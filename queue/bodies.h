@@ -42,7 +42,8 @@ MUST_CHECK enum err_code bodies_write(struct bodies *b, const struct id *id,
 
 /*
  * A body that reads from the file, also after it was removed. ERR_NOT_FOUND;
- * ERR_INVALID when it has another size.
+ * ERR_INVALID when it has another size or is no file; ERR_DENIED; ERR_SYSTEM
+ * for what may pass.
  */
 MUST_CHECK enum err_code bodies_read(struct bodies *b, const struct id *id,
                                      uint64_t size_bytes, struct body **out,

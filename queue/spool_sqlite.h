@@ -129,10 +129,13 @@ struct spool_sqlite {
     int64_t unrecorded_count;
     int64_t retry_pause_ms; /* 0: the disk works */
     int64_t retry_at_ms;    /* monotonic */
+    int64_t probe_at_ms;    /* monotonic; see probe() */
+    size_t kept_bite;       /* how much of unrecorded is tried in one go */
     struct err failure;     /* the disk's last */
     int64_t failed_at_ms;   /* monotonic */
     bool failed;            /* in this round */
     bool outage;            /* was told, and not its end */
+    int64_t body_log_at_ms; /* monotonic: when to log one put off */
     int64_t house_at_ms;    /* monotonic: when to look for what may go */
     struct spool_request_list files_after; /* tasks when the group is over */
     struct spool_watch_nodes tells;
@@ -180,6 +183,12 @@ void spool_sqlite_write(void *arg); /* the thread */
 /* Any thread: the request is the writer's. */
 void spool_sqlite_post(struct spool_sqlite *s, struct spool_request *r);
 void spool_sqlite_post_locked(struct spool_sqlite *s, struct spool_request *r);
+
+/* Since a commit failed none has succeeded. */
+static inline bool spool_sqlite_is_failing(const struct spool_sqlite *s)
+{
+    return s->numbers.disk_error[0] != '\0';
+}
 
 /* Before the first change of a group. */
 MUST_CHECK enum err_code spool_sqlite_begin(struct spool_sqlite *s,

@@ -1,14 +1,19 @@
+#include <stdio.h>
 #include <string.h>
 
+#include "core/log.h"
 #include "core/panic.h"
 #include "queue/codec.h"
 #include "queue/spool_sqlite.h"
 
-/* Of settlements that are not on the disk: more would be lost in a crash. */
-#define UNRECORDED_MAX 1024
-
 /* When to try again what the disk did not give. */
 #define BROKEN_PAUSE_MS 1000
+
+/* When to look again for a body whose file could not be read. */
+#define BODY_PAUSE_MS 60000
+
+/* How often the log tells of such. */
+#define BODY_LOG_MS 600000
 
 /* Read in one go: bodies too. */
 #define READ_BYTES (4U << 20)
@@ -134,13 +139,12 @@ static enum err_code read_more(struct spool_sqlite *s, struct claiming *c,
 /* ---- claiming ---- */
 
 static enum err_code open_file(struct spool_sqlite *s,
-                               struct spool_loaded *loaded)
+                               struct spool_loaded *loaded, struct err *err)
 {
-    struct err err;
     if (!loaded->body_in_file)
         return ERR_NONE;
     return bodies_read(s->bodies, &loaded->job->id, loaded->body_bytes,
-                       &loaded->job->body, &err);
+                       &loaded->job->body, err);
 }
 
 static struct claim *take_out(struct spool_sqlite *s,
@@ -152,38 +156,63 @@ static struct claim *take_out(struct spool_sqlite *s,
 }
 
 /* Its message is lost, so it cannot be sent: a person is to know. */
-static void hold(struct spool_sqlite *s, struct claim *claim)
+static void hold(struct spool_sqlite *s, struct claim *claim,
+                 const struct err *err)
 {
+    char note[SPOOL_TEXT_MAX];
+    int len = snprintf(note, sizeof(note),
+                       "not sent, its message cannot be read: %s: put the file "
+                       "right and say retry, or drop it",
+                       err->text);
     const struct settlement settlement = {
         .at_ms = s->now_ms,
         .rest = SETTLE_REST_HOLD,
-        .note = STR("its message is gone: the file of its body is not there"),
+        .note = str_of(note, len < (int)sizeof(note) ? (size_t)len
+                                                     : sizeof(note) - 1),
     };
+    log_event(LOG_LEVEL_ERROR, "spool.lost_body",
+              LOG_TEXT("job", claim->job->id.text),
+              LOG_TEXT("error", err->text),
+              LOG_TEXT("effect", "it is held, and others go on; put the file "
+                                 "right and say retry, or drop it"));
     spool_sqlite_settle(&s->base, claim, &settlement, NULL, NULL);
 }
 
-/* False: the disk does not give the body now. */
-static bool take_one(struct spool_sqlite *s, struct claiming *c, unsigned lane)
+/* What may pass: later again, and meanwhile the others. */
+static void put_off(struct spool_sqlite *s, struct claim *claim,
+                    const struct err *err)
+{
+    int64_t now_ms = clock_mono_ms(clock_system());
+    if (now_ms >= s->body_log_at_ms)
+        log_event(
+            LOG_LEVEL_WARNING, "spool.body_fails",
+            LOG_TEXT("job", claim->job->id.text), LOG_TEXT("error", err->text),
+            LOG_TEXT("effect", "it is tried again in a minute, and others "
+                               "go on"));
+    s->body_log_at_ms = now_ms + BODY_LOG_MS;
+    spool_sqlite_release(&s->base, claim,
+                         clock_real_ms(s->clock) + BODY_PAUSE_MS, STR(""),
+                         str_from(err->text));
+}
+
+static void take_one(struct spool_sqlite *s, struct claiming *c, unsigned lane)
 {
     struct spool_loaded *loaded = spool_sqlite_pop(s, lane);
+    struct err err;
     if (progress_limit_ms(&loaded->progress) <= c->now_ms) {
         spool_sqlite_unload(s, loaded, false);
-        return true;
+        return;
     }
-    enum err_code code = open_file(s, loaded);
-    if (code == ERR_NOT_FOUND) {
-        hold(s, take_out(s, loaded));
-        return true;
-    }
-    if (code != ERR_NONE) {
-        spool_sqlite_unread(s, lane, loaded->due_ms, loaded->seq);
-        spool_sqlite_unload(s, loaded, false);
-        return false;
-    }
+    enum err_code code = open_file(s, loaded, &err);
     struct claim *claim = take_out(s, loaded);
-    STAILQ_INSERT_TAIL(&c->claims, claim, next);
-    c->count++;
-    return true;
+    if (code == ERR_NOT_FOUND || code == ERR_INVALID || code == ERR_DENIED) {
+        hold(s, claim, &err);
+    } else if (code != ERR_NONE) {
+        put_off(s, claim, &err);
+    } else {
+        STAILQ_INSERT_TAIL(&c->claims, claim, next);
+        c->count++;
+    }
 }
 
 static enum err_code next_due(struct spool_sqlite *s, unsigned lane,
@@ -212,15 +241,15 @@ static bool take_all(struct spool_sqlite *s, struct claiming *c, unsigned lane)
             return false;
         if (!more || (first != NULL && first->due_ms > c->now_ms))
             return true;
-        if (!take_one(s, c, lane))
-            return false;
+        take_one(s, c, lane);
     }
     return true;
 }
 
+/* What would be sent could not be recorded, and would be sent again. */
 static bool gives_nothing(const struct spool_sqlite *s)
 {
-    return !s->started || s->unrecorded_count > UNRECORDED_MAX;
+    return !s->started || spool_sqlite_is_failing(s);
 }
 
 static void read(struct spool_sqlite *s, struct spool_request *r)

@@ -462,6 +462,43 @@ class Torn(Case):
             self.assertIn(f"event=spool.damaged_job job={job} ", log)
             self.assertIn(job, done.stdout)
 
+    def test_a_large_body_that_is_damaged_stops_no_other(self):
+        """Its job is held, and those behind it are sent: in the daemon that
+        runs, and in the next."""
+        harms = {
+            "cut": lambda path: os.truncate(path, 5000),
+            "empty": lambda path: os.truncate(path, 0),
+            "link": lambda path: (path.unlink(), path.symlink_to("/dev/null")),
+            "directory": lambda path: (path.unlink(), path.mkdir()),
+            "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+        }
+        place = self.place()
+        daemon = place.start()
+        soon = time.strftime("%Y-%m-%dT%H:%M:%SZ",
+                             time.gmtime(time.time() + 3))
+        damaged = []
+        for name, harm in harms.items():
+            (job,) = accepted(daemon, 1, text="L" * 1100000, send_at=soon)
+            harm(pathlib.Path(place.spool + ".bodies", job))
+            damaged.append((name, job))
+        others = accepted(daemon, 20, send_at=soon)
+        self.assert_delivered(place, daemon, others + accepted(daemon, 3))
+        daemon.stop(signal.SIGKILL)
+        daemon = place.start()
+        with daemon.unix() as client:
+            for name, job in damaged:
+                status = daemon.settled(job)
+                self.assertEqual(status["state"], "held", name)
+                self.assertIn(job, status["note"])
+                self.assertIn("cannot be read", status["note"])
+                self.assertTrue(client.ask({"op": "retry", "id": job})["ok"])
+        self.assert_delivered(place, daemon, accepted(daemon, 3))
+        for name, job in damaged:
+            self.assertEqual(daemon.settled(job)["state"], "held", name)
+        self.assertEqual(daemon.log().count("event=spool.lost_body"),
+                         2 * len(harms))
+        self.assertEqual(len(place.sink.messages()), 26)
+
     def test_a_new_spool_is_logged(self):
         place = self.place()
         daemon = place.start()

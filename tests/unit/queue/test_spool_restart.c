@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -418,22 +420,89 @@ static void orphans_are_swept_at_the_start(void **state)
     spooled_deliver(s, LANE_NORMAL);
 }
 
-static void a_job_whose_file_is_gone_is_held(void **state)
+static void cut(const char *name)
 {
+    assert_int_equal(truncate(name, 5000), 0);
+}
+
+static void gone(const char *name)
+{
+    assert_int_equal(unlink(name), 0);
+}
+
+static void linked(const char *name)
+{
+    gone(name);
+    assert_int_equal(symlink("/dev/null", name), 0);
+}
+
+static void is_directory(const char *name)
+{
+    gone(name);
+    assert_int_equal(mkdir(name, 0700), 0);
+}
+
+static void is_pipe(const char *name)
+{
+    gone(name);
+    assert_int_equal(mkfifo(name, 0600), 0);
+}
+
+static void a_job_whose_file_is_lost_is_held(void **state)
+{
+    void (*const harms[])(const char *name) = {gone, cut, linked, is_directory,
+                                               is_pipe};
     struct spooled *s = *state;
     char name[160];
+    for (size_t i = 0; i < 2 * sizeof(harms) / sizeof(harms[0]); i++) {
+        struct id id = spooled_put(s, large_job(s));
+        struct id next = spooled_put_one(s);
+        (void)snprintf(name, sizeof(name), "%s.bodies/%s", s->path, id.text);
+        harms[i / 2](name);
+        if (i % 2 == 1)
+            disk_reopen(s);
+        struct claim *claim = spooled_claim(s, LANE_NORMAL);
+        assert_non_null(claim);
+        assert_string_equal(claim->job->id.text, next.text);
+        (void)spooled_settle(s, claim, RECIPIENT_DELIVERED, SETTLE_REST_RETRY,
+                             0);
+        struct spool_status *status = spooled_find(s, &id, NULL);
+        assert_int_equal(status->state, JOB_HELD);
+        assert_non_null(strstr(status->note, "cannot be read"));
+        assert_non_null(strstr(status->note, name));
+        spool_status_destroy(status);
+        assert_true(spooled_cancel(s, &id, NULL, NULL));
+        (void)rmdir(name);
+    }
+}
+
+static void limit_files(rlim_t count)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = count < limit.rlim_max ? count : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void a_file_that_cannot_be_opened_now_is_read_later(void **state)
+{
+    struct spooled *s = *state;
     struct id id = spooled_put(s, large_job(s));
     struct id next = spooled_put_one(s);
-    (void)snprintf(name, sizeof(name), "%s.bodies/%s", s->path, id.text);
-    assert_int_equal(unlink(name), 0);
+    limit_files(3);
     struct claim *claim = spooled_claim(s, LANE_NORMAL);
+    assert_non_null(claim);
     assert_string_equal(claim->job->id.text, next.text);
     (void)spooled_settle(s, claim, RECIPIENT_DELIVERED, SETTLE_REST_RETRY, 0);
-    struct spool_status *status = spooled_find(s, &id, NULL);
-    assert_int_equal(status->state, JOB_HELD);
-    assert_non_null(strstr(status->note, "is not there"));
-    spool_status_destroy(status);
-    assert_true(spooled_cancel(s, &id, NULL, NULL));
+    assert_null(spooled_claim(s, LANE_NORMAL));
+    assert_int_equal(spooled_next_due(s, LANE_NORMAL), START_MS + 60000);
+    limit_files(256);
+    assert_int_equal(spooled_state(s, &id), JOB_QUEUED);
+    spooled_tick(s, 60000);
+    claim = spooled_claim(s, LANE_NORMAL);
+    assert_non_null(claim);
+    assert_string_equal(claim->job->id.text, id.text);
+    (void)spooled_settle(s, claim, RECIPIENT_DELIVERED, SETTLE_REST_RETRY, 0);
 }
 
 /* ---- opening ---- */
@@ -510,7 +579,8 @@ int main(void)
         DISK_TEST(a_file_stays_until_its_row_is_gone),
         DISK_TEST(what_is_refused_leaves_no_file),
         DISK_TEST(orphans_are_swept_at_the_start),
-        DISK_TEST(a_job_whose_file_is_gone_is_held),
+        DISK_TEST(a_job_whose_file_is_lost_is_held),
+        DISK_TEST(a_file_that_cannot_be_opened_now_is_read_later),
         DISK_TEST(a_thread_that_cannot_start_is_an_error),
         DISK_TEST(one_process_has_it),
         DISK_TEST(all_that_was_done_verifies),
