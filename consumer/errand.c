@@ -127,7 +127,8 @@ bool errand_start(struct errand *e)
 {
     int64_t now_ms = clock_real_ms(e->env->clock);
     enum settle_rest rest;
-    if (!e->started && !claim_start(e->claim)) {
+    bool waits = !e->marked && !spool_may_send(e->env->spool);
+    if (waits || (!e->started && !claim_start(e->claim))) {
         errand_release(e, now_ms, STR(""));
         return false;
     }

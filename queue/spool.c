@@ -72,6 +72,11 @@ const char *spool_durability(const struct spool *spool)
     return spool->ops->durability;
 }
 
+bool spool_may_send(const struct spool *spool)
+{
+    return !atomic_load_explicit(&spool->disk_fails, memory_order_relaxed);
+}
+
 void spool_accept(struct spool *spool, struct job *job, spool_accept_fn fn,
                   void *ctx)
 {

@@ -142,6 +142,14 @@ void spool_on_room(struct spool *spool, void (*fn)(void *ctx), void *ctx);
  */
 struct mailbox_round *spool_round(struct spool *spool);
 
+/*
+ * Any thread, never blocks. False while the disk fails: what became of a job
+ * that is sent now could not be recorded, and it would be sent again should the
+ * process end. A claim that has not begun goes back by spool_release();
+ * spool_claim() gives out none, and on_due is called when it does again.
+ */
+bool spool_may_send(const struct spool *spool);
+
 /* What the reply to a submit says: "memory", "disk". Static. */
 const char *spool_durability(const struct spool *spool);
 

@@ -1,6 +1,8 @@
 #ifndef QUEUE_SPOOL_BACKEND_H
 #define QUEUE_SPOOL_BACKEND_H
 
+#include <stdatomic.h>
+
 #include "core/mailbox.h"
 #include "queue/spool.h"
 
@@ -49,6 +51,7 @@ struct spool {
     void (*on_disk)(void *ctx, const struct err *err);
     void *on_disk_ctx;
     struct mailbox_round round; /* for a backend that answers in groups */
+    atomic_bool disk_fails;     /* see spool_may_send() */
 };
 
 void spool_init(struct spool *spool, const struct spool_ops *ops,

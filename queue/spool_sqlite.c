@@ -130,6 +130,7 @@ static struct spool_sqlite *make(const struct spool_options *options,
     s->limits = *options;
     s->window_bytes_max = WINDOW_BYTES;
     s->window_jobs_max = WINDOW_JOBS;
+    s->kept_bite = 1;
     make_lanes(s, options);
     mutex_init(&s->lock);
     cond_init(&s->work);

@@ -6,6 +6,7 @@
 #define GROUP_REQUESTS 1024
 #define GROUP_BYTES    (8U << 20)
 
+/* Of what could not be recorded: less on a disk that has little room. */
 #define KEPT_REQUESTS 64
 
 /* How often what could not be recorded is tried again. */
@@ -39,17 +40,22 @@ void spool_sqlite_post(struct spool_sqlite *s, struct spool_request *r)
     mutex_unlock(&s->lock);
 }
 
+/* When there is something to do though nobody asks. */
+static int64_t wake_at_ms(const struct spool_sqlite *s)
+{
+    if (!s->started || !STAILQ_EMPTY(&s->unrecorded))
+        return s->retry_at_ms;
+    return spool_sqlite_is_failing(s) ? s->probe_at_ms : s->house_at_ms;
+}
+
 /* False: there is nothing to do and never will be. */
 static bool wait_locked(struct spool_sqlite *s)
 {
     while (STAILQ_EMPTY(&s->requests)) {
         if (s->stopping)
             return false;
-        int64_t until_ms = s->started && STAILQ_EMPTY(&s->unrecorded)
-                               ? s->house_at_ms
-                               : s->retry_at_ms;
         s->writer_sleeps = true;
-        bool woken = cond_wait_until(&s->work, &s->lock, until_ms);
+        bool woken = cond_wait_until(&s->work, &s->lock, wake_at_ms(s));
         s->writer_sleeps = false;
         if (!woken)
             break;
@@ -125,12 +131,14 @@ static void disk_works(struct spool_sqlite *s)
     s->numbers.commits++;
     s->numbers.disk_error[0] = '\0';
     s->retry_pause_ms = 0;
+    atomic_store(&s->base.disk_fails, false);
 }
 
 static void disk_fails(struct spool_sqlite *s, const struct err *err)
 {
     int64_t now_ms = clock_mono_ms(clock_system());
     char *why = s->numbers.disk_error;
+    bool is_news = !spool_sqlite_is_failing(s);
     size_t len = strnlen(err->text, sizeof(s->numbers.disk_error) - 1);
     memcpy(why, err->text, len);
     why[len] = '\0';
@@ -144,6 +152,10 @@ static void disk_fails(struct spool_sqlite *s, const struct err *err)
         s->retry_pause_ms = PAUSE_MIN_MS;
     if (s->retry_pause_ms > PAUSE_MAX_MS)
         s->retry_pause_ms = PAUSE_MAX_MS;
+    /* Not later with each request that fails. */
+    if (is_news || now_ms >= s->probe_at_ms)
+        s->probe_at_ms = now_ms + s->retry_pause_ms;
+    atomic_store(&s->base.disk_fails, true);
 }
 
 static void fail_all(struct spool_sqlite *s, struct spool_request_list *group,
@@ -318,11 +330,41 @@ static enum err_code run_kept(struct spool_sqlite *s,
     enum err_code code = ERR_NONE;
     while (code == ERR_NONE && !STAILQ_EMPTY(&s->unrecorded)) {
         struct spool_request_list few;
-        move_some(&few, &s->unrecorded, KEPT_REQUESTS);
+        move_some(&few, &s->unrecorded, s->kept_bite);
         code = run_group(s, &few, err);
         append(out, &few);
+        s->kept_bite = code == ERR_NONE ? s->kept_bite * 2 : s->kept_bite / 4;
+        if (s->kept_bite > KEPT_REQUESTS)
+            s->kept_bite = KEPT_REQUESTS;
+        if (s->kept_bite < 1)
+            s->kept_bite = 1;
     }
     append(out, &s->unrecorded);
+    return code;
+}
+
+/*
+ * A disk that failed, with nothing left that must be written: the numbers are,
+ * so that jobs are given out again.
+ */
+static enum err_code probe(struct spool_sqlite *s, struct err *err)
+{
+    if (!spool_sqlite_is_failing(s) ||
+        clock_mono_ms(clock_system()) < s->probe_at_ms)
+        return ERR_NONE;
+    s->next_numbers = s->numbers;
+    enum err_code code = store_begin(s->store, err);
+    if (code == ERR_NONE) {
+        code = store_numbers_put(s->store, &s->next_numbers, err);
+        if (code == ERR_NONE)
+            code = s->disk.commit(s->store, err);
+        else
+            store_rollback(s->store);
+    }
+    if (code == ERR_NONE)
+        disk_works(s);
+    else
+        disk_fails(s, err);
     return code;
 }
 
@@ -355,6 +397,8 @@ static void process(struct spool_sqlite *s, struct spool_request_list *group)
     enum err_code code = start_late(s, &err);
     if (code == ERR_NONE)
         code = run_kept(s, &all, &err);
+    if (code == ERR_NONE)
+        code = probe(s, &err);
     if (code != ERR_NONE)
         fail_all(s, group, &err);
     else

@@ -97,7 +97,7 @@ void wait_recorded(struct spooled *s)
     struct spool_stats n;
     for (;;) {
         spool_stats(s->spool, &n);
-        if (n.unrecorded == 0)
+        if (n.unrecorded == 0 && n.disk_error[0] == '\0')
             return;
         assert_true(clock_mono_ms(clock_system()) < until_ms);
         (void)poll(NULL, 0, 5);

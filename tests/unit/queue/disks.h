@@ -26,7 +26,7 @@ int disk_teardown(void **state);
 void disk_create(struct spooled *s);
 void disk_reopen(struct spooled *s);
 
-/* Until the spool has written down all that it kept. */
+/* Until the disk works and the spool has written down all that it kept. */
 void wait_recorded(struct spooled *s);
 
 /* One whose body has a file of its own. */
