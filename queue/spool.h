@@ -468,7 +468,8 @@ struct spool_stats {
     int64_t keys;
     int64_t commits;      /* since the start; 0 for memory */
     int64_t unrecorded;   /* settlements that wait for the disk */
-    char disk_error[160]; /* why the last commit failed; "" when it did not */
+    char disk_error[160]; /* why the last commit failed, or what waits cannot
+                           * be read; "": neither */
 };
 
 /* Never blocks beyond a short lock. All numbers are of one moment. */

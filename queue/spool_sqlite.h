@@ -73,9 +73,10 @@ STAILQ_HEAD(spool_request_list, spool_request);
 
 struct spool_sqlite_lane {
     struct spool_window window;
-    int64_t known_ms; /* what the scheduler was told to be next */
-    int64_t due_ms;   /* the earliest that this group adds */
-    bool stalled;     /* was asked while nothing was given out */
+    int64_t known_ms;         /* what the scheduler was told to be next */
+    int64_t due_ms;           /* the earliest that this group adds */
+    bool stalled;             /* was asked while nothing was given out */
+    enum err_code unreadable; /* why the last claim could not read it */
 };
 
 /* What tests put in the place of the disk. */
@@ -127,16 +128,18 @@ struct spool_sqlite {
     int64_t forget_at_ms[2];  /* when the next may be; [1] is of failed ones */
     struct spool_request_list unrecorded;
     int64_t unrecorded_count;
-    int64_t retry_pause_ms; /* 0: the disk works */
-    int64_t retry_at_ms;    /* monotonic */
-    int64_t probe_at_ms;    /* monotonic; see probe() */
-    size_t kept_bite;       /* how much of unrecorded is tried in one go */
-    struct err failure;     /* the disk's last */
-    int64_t failed_at_ms;   /* monotonic */
-    bool failed;            /* in this round */
-    bool outage;            /* was told, and not its end */
-    int64_t body_log_at_ms; /* monotonic: when to log one put off */
-    int64_t house_at_ms;    /* monotonic: when to look for what may go */
+    int64_t retry_pause_ms;    /* 0: the disk works */
+    int64_t retry_at_ms;       /* monotonic */
+    int64_t probe_at_ms;       /* monotonic; see probe() */
+    size_t kept_bite;          /* how much of unrecorded is tried in one go */
+    struct err failure;        /* the disk's last */
+    int64_t failed_at_ms;      /* monotonic */
+    bool failed;               /* in this round */
+    bool outage;               /* was told, and not its end */
+    struct err read_failure;   /* the last of a lane */
+    enum err_code read_outage; /* was told, and not its end */
+    int64_t body_log_at_ms;    /* monotonic: when to log one put off */
+    int64_t house_at_ms;       /* monotonic: when to look for what may go */
     struct spool_request_list files_after; /* tasks when the group is over */
     struct spool_watch_nodes tells;
     int64_t room_bytes; /* what the least of those refused needs */
@@ -370,6 +373,14 @@ void spool_sqlite_list(struct spool *spool, const struct spool_filter *filter,
                        spool_list_fn fn, void *ctx);
 void spool_sqlite_watch(struct spool *spool, const char *client,
                         struct spool_watch *watch);
+/*
+ * Whether all that waits in a lane can be read, as far as is known: if not, why
+ * in words; or NULL. The log tells of it once when it begins and when it ends;
+ * what a damaged page took away does not come back.
+ */
+const char *spool_sqlite_unreadable(const struct spool_sqlite *s);
+void spool_sqlite_tell_reads(struct spool_sqlite *s);
+
 bool spool_sqlite_unwatch(struct spool *spool, struct spool_watch *watch);
 void spool_sqlite_expire(struct spool *spool, int64_t now_ms, size_t limit,
                          spool_expire_fn fn, void *ctx);

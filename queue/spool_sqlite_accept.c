@@ -170,6 +170,12 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
     }
     bool enough = false;
     enum err_code code = spool_sqlite_make_room(s, a->row.cost_bytes,
+    if (s->lanes[a->loaded->lane].unreadable == ERR_INVALID) {
+        /* It might never be given out. */
+        a->accepted.answer = SPOOL_ERROR;
+        a->accepted.err = s->read_failure;
+        return ERR_NONE;
+    }
                                                 &a->freed_bytes, &enough, err);
     if (code != ERR_NONE)
         return code;

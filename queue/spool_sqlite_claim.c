@@ -114,19 +114,18 @@ static enum err_code look_beyond(struct spool_sqlite *s, unsigned lane,
 
 /* The window is empty: *more tells whether something came in. */
 static enum err_code read_more(struct spool_sqlite *s, struct claiming *c,
-                               unsigned lane, bool *more)
+                               unsigned lane, bool *more, struct err *err)
 {
     struct spool_window *window = &s->lanes[lane].window;
     struct reading reading = {
         .s = s, .lane = lane, .left = c->limit - c->count};
-    struct err err;
     *more = false;
-    enum err_code code = look_beyond(s, lane, &err);
+    enum err_code code = look_beyond(s, lane, err);
     if (code != ERR_NONE || window->beyond_ms > c->now_ms)
         return code;
     const struct store_cursor after = window->upto;
     code = store_due(s->store, c->lane, &after, c->now_ms, read_row, &reading,
-                     &err);
+                     err);
     if (code == ERR_NONE && !reading.stopped) {
         if (!spool_window_covers(window, c->now_ms, INT64_MAX))
             spool_window_read(window, c->now_ms, INT64_MAX);
@@ -216,34 +215,35 @@ static void take_one(struct spool_sqlite *s, struct claiming *c, unsigned lane)
 }
 
 static enum err_code next_due(struct spool_sqlite *s, unsigned lane,
-                              int64_t *due_ms)
+                              int64_t *due_ms, struct err *err)
 {
     struct spool_window *window = &s->lanes[lane].window;
     const struct spool_loaded *first = spool_window_first(window);
-    struct err err;
     if (first != NULL) {
         *due_ms = first->due_ms;
         return ERR_NONE;
     }
-    enum err_code code = look_beyond(s, lane, &err);
+    enum err_code code = look_beyond(s, lane, err);
     *due_ms = window->beyond_ms;
     return code;
 }
 
-/* False: the disk gives no more. */
-static bool take_all(struct spool_sqlite *s, struct claiming *c, unsigned lane)
+/* What was read before it fails is taken. */
+static enum err_code take_all(struct spool_sqlite *s, struct claiming *c,
+                              unsigned lane, struct err *err)
 {
     while (c->count < c->limit) {
         const struct spool_loaded *first =
             spool_window_first(&s->lanes[lane].window);
         bool more = first != NULL;
-        if (!more && read_more(s, c, lane, &more) != ERR_NONE)
-            return false;
+        enum err_code code = ERR_NONE;
+        if (!more)
+            code = read_more(s, c, lane, &more, err);
         if (!more || (first != NULL && first->due_ms > c->now_ms))
-            return true;
+            return code;
         take_one(s, c, lane);
     }
-    return true;
+    return ERR_NONE;
 }
 
 /* What would be sent could not be recorded, and would be sent again. */
@@ -260,12 +260,58 @@ static void read(struct spool_sqlite *s, struct spool_request *r)
     if (gives_nothing(s)) {
         lane->stalled = true;
         c->next_ms = SPOOL_NEVER;
-    } else if (!take_all(s, c, index) ||
-               next_due(s, index, &c->next_ms) != ERR_NONE) {
-        c->next_ms = c->now_ms + BROKEN_PAUSE_MS;
+    } else {
+        struct err err;
+        enum err_code code = take_all(s, c, index, &err);
+        if (code == ERR_NONE)
+            code = next_due(s, index, &c->next_ms, &err);
+        if (code != ERR_NONE) {
+            s->read_failure = err;
+            c->next_ms = c->now_ms + BROKEN_PAUSE_MS;
+        }
+        /* Those from memory say nothing of what lies behind them. */
+        if (code != ERR_NONE || c->count < c->limit)
+            lane->unreadable = code;
     }
     lane->known_ms = c->next_ms;
     lane->due_ms = SPOOL_NEVER;
+}
+
+static const struct err *read_failure(const struct spool_sqlite *s)
+{
+    for (unsigned i = 0; i < s->route_count * JOB_PRIORITY_COUNT; i++)
+        if (s->lanes[i].unreadable != ERR_NONE)
+            return &s->read_failure;
+    return store_page_damage(s->store);
+}
+
+const char *spool_sqlite_unreadable(const struct spool_sqlite *s)
+{
+    const struct err *err = read_failure(s);
+    return err->code == ERR_NONE ? NULL : err->text;
+}
+
+void spool_sqlite_tell_reads(struct spool_sqlite *s)
+{
+    const struct err *err = read_failure(s);
+    if (s->read_outage == err->code)
+        return;
+    s->read_outage = err->code;
+    if (err->code == ERR_NONE)
+        log_event(LOG_LEVEL_INFO, "spool.reads_work",
+                  LOG_TEXT("effect", "what waits is sent again"));
+    else if (err->code == ERR_INVALID)
+        log_event(LOG_LEVEL_ERROR, "spool.read_fails",
+                  LOG_TEXT("error", err->text),
+                  LOG_TEXT("effect",
+                           "jobs there are not sent, others as far as they can "
+                           "be read; stop the daemon, run postriderd --verify, "
+                           "then put a copy back or use .recover of sqlite3"));
+    else
+        log_event(LOG_LEVEL_ERROR, "spool.read_fails",
+                  LOG_TEXT("error", err->text),
+                  LOG_TEXT("effect", "jobs wait until they can be read, which "
+                                     "is tried each second; look at the disk"));
 }
 
 void spool_sqlite_stalled(struct spool_sqlite *s)

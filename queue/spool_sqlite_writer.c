@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "queue/spool_sqlite.h"
@@ -212,11 +213,15 @@ static void look_for_room(struct spool_sqlite *s)
 
 static void publish(struct spool_sqlite *s)
 {
+    const char *why = spool_sqlite_unreadable(s);
     mutex_lock(&s->lock);
     s->stats = s->numbers;
     s->stats.waiting -= s->active;
     s->stats.active = s->active;
     s->stats.unrecorded = s->unrecorded_count;
+    if (why != NULL && s->stats.disk_error[0] == '\0')
+        (void)snprintf(s->stats.disk_error, sizeof(s->stats.disk_error), "%s",
+                       why);
     mutex_unlock(&s->lock);
 }
 
@@ -414,6 +419,7 @@ static void process(struct spool_sqlite *s, struct spool_request_list *group)
     publish(s);
     tell_disk(s);
     tell_due(s);
+    spool_sqlite_tell_reads(s);
     if (s->room && s->base.on_room != NULL)
         s->base.on_room(s->base.on_room_ctx);
     mailbox_round_begin(&s->base.round);

@@ -296,18 +296,27 @@ static void bind_place(struct statement *st, int64_t lane,
     statement_bind_int(st, 3, after == NULL ? INT64_MIN : after->seq);
 }
 
-static enum err_code next_due_of(struct store *s, int64_t lane,
-                                 const struct store_cursor *after,
-                                 int64_t *due_ms, struct err *err)
+/* Of one route: due_ms is SPOOL_NEVER if there is none. */
+static enum err_code next_place(struct store *s, int64_t lane,
+                                const struct store_cursor *after,
+                                struct store_cursor *next, struct err *err)
 {
-    struct statement *st = s->statements[STORE_NEXT_DUE_THEN];
-    bind_place(st, lane, after);
-    enum err_code code = ask_time(s, st, due_ms, err);
-    if (code != ERR_NONE || *due_ms != SPOOL_NEVER)
-        return code;
-    st = s->statements[STORE_NEXT_DUE_AFTER];
-    bind_place(st, lane, after);
-    return ask_time(s, st, due_ms, err);
+    const enum store_statement asked[] = {STORE_NEXT_DUE_THEN,
+                                          STORE_NEXT_DUE_AFTER};
+    *next = (struct store_cursor){SPOOL_NEVER, 0};
+    for (size_t i = 0; i < 2; i++) {
+        struct statement *st = s->statements[asked[i]];
+        bool row = false;
+        bind_place(st, lane, after);
+        enum err_code code = database_step(s->db, st, &row, err);
+        if (code == ERR_NONE && row)
+            *next = (struct store_cursor){statement_int(st, 0),
+                                          statement_int(st, 1)};
+        statement_reset(st);
+        if (code != ERR_NONE || row)
+            return code;
+    }
+    return ERR_NONE;
 }
 
 enum err_code store_next_due(struct store *s, struct spool_lane lane,
@@ -318,11 +327,11 @@ enum err_code store_next_due(struct store *s, struct spool_lane lane,
     PANIC_IF(lane.route >= s->route_count);
     for (size_t i = 0; i < source_count(s, lane); i++) {
         int64_t of = lane_of(source_route(s, lane, i), lane.priority);
-        int64_t next = SPOOL_NEVER;
-        enum err_code code = next_due_of(s, of, after, &next, err);
+        struct store_cursor next;
+        enum err_code code = next_place(s, of, after, &next, err);
         if (code != ERR_NONE)
             return code;
-        first = next < first ? next : first;
+        first = next.due_ms < first ? next.due_ms : first;
     }
     *due_ms = first;
     return ERR_NONE;
@@ -342,21 +351,81 @@ static enum err_code step(struct store *s, struct due_head *head,
     enum err_code code = database_step(s->db, head->st, &head->there, err);
     if (code == ERR_NONE && !head->there && head->st == head->due->then) {
         head->st = head->due->after;
+    int64_t lane;
+    int64_t until_ms;
+    struct store_cursor at; /* of the last row, whatever became of it */
         code = database_step(s->db, head->st, &head->there, err);
     }
     return code;
 }
+/* From behind `at` on. */
+static void bind_head(struct due_head *head)
+{
+    struct statement *const both[] = {head->due->then, head->due->after};
+    for (size_t i = 0; i < 2; i++) {
+        statement_reset(both[i]);
+        bind_place(both[i], head->lane, &head->at);
+        statement_bind_int(both[i], 4, head->until_ms);
+    }
+    head->st = head->due->then;
+}
+
+static bool is_behind(struct store_cursor a, struct store_cursor b)
+{
+    return a.due_ms > b.due_ms || (a.due_ms == b.due_ms && a.seq > b.seq);
+}
+
 
 static enum err_code advance(struct store *s, struct due_head *head,
                              struct err *err)
 {
-    enum err_code code = step(s, head, err);
+    enum err_code code = step_on(s, head, err);
     while (code == ERR_NONE && head->there &&
            !read_row(s, head->st, &head->row)) {
         pass_over(s, head->st);
+    if (code != ERR_NONE || !head->there)
+        return code;
+    const struct store_cursor at = {statement_int(head->st, 4),
+                                    statement_int(head->st, 0)};
+    /* Never back, whatever a damaged row says. */
+    if (is_behind(at, head->at))
+        head->at = at;
+    return ERR_NONE;
+}
+
+/* The next row cannot be read, but the index may say which it is. */
+static bool pass_place(struct store *s, struct due_head *head,
+                       const struct err *why)
+{
+    struct store_cursor next;
+    struct err err;
+    if (next_place(s, head->lane, &head->at, &next, &err) != ERR_NONE ||
+        next.due_ms > head->until_ms || !is_behind(next, head->at))
+        return false;
+    s->damaged_count++;
+    if (s->page_damage.code == ERR_NONE)
+        s->page_damage = *why;
+    if (s->on_damaged != NULL)
+        s->on_damaged(s->on_damaged_ctx, next.seq, STR(""));
+    head->at = next;
+    bind_head(head);
+    return true;
+}
+
+static enum err_code step_on(struct store *s, struct due_head *head,
+                             struct err *err)
+{
+    enum err_code code = step(s, head, err);
+    while (code == ERR_INVALID && pass_place(s, head, err))
         code = step(s, head, err);
+        code = step_on(s, head, err);
     }
     return code;
+const struct err *store_page_damage(const struct store *s)
+{
+    return &s->page_damage;
+}
+
 }
 
 static struct due_head *earliest(struct due_head *heads, size_t count)
@@ -399,13 +468,13 @@ enum err_code store_due(struct store *s, struct spool_lane lane,
     if (count > 1)
         heads = mem_calloc(count, sizeof(*heads));
     for (size_t i = 0; i < count; i++) {
-        int64_t of = lane_of(source_route(s, lane, i), lane.priority);
         heads[i].due = &s->due[i];
-        heads[i].st = s->due[i].then;
-        bind_place(s->due[i].then, of, after);
-        statement_bind_int(s->due[i].then, 4, until_ms);
-        bind_place(s->due[i].after, of, after);
-        statement_bind_int(s->due[i].after, 4, until_ms);
+        heads[i].lane = lane_of(source_route(s, lane, i), lane.priority);
+        heads[i].until_ms = until_ms;
+        heads[i].at = after != NULL
+                          ? *after
+                          : (struct store_cursor){INT64_MIN, INT64_MIN};
+        bind_head(&heads[i]);
     }
     enum err_code code = visit_due(s, heads, count, visit, ctx, err);
     for (size_t i = 0; i < count; i++) {

@@ -131,7 +131,8 @@ struct store_cursor {
 
 /*
  * Rows of the lane behind the cursor (NULL: all), with their bodies if in the
- * row.
+ * row. One on a damaged page is passed over as a damaged one, without its id,
+ * if the index still says where it is.
  */
 MUST_CHECK enum err_code store_due(struct store *s, struct spool_lane lane,
                                    const struct store_cursor *after,
@@ -142,6 +143,9 @@ MUST_CHECK enum err_code store_due(struct store *s, struct spool_lane lane,
 MUST_CHECK enum err_code store_next_due(struct store *s, struct spool_lane lane,
                                         const struct store_cursor *after,
                                         int64_t *due_ms, struct err *err);
+/* What was wrong with the first such page; ERR_NONE: there was none. */
+const struct err *store_page_damage(const struct store *s);
+
 
 /* Waiting rows with limit_ms <= until_ms, earliest first. No bodies. */
 MUST_CHECK enum err_code store_over(struct store *s, int64_t until_ms,

@@ -32,6 +32,7 @@ struct store {
     bool was_closed;       /* in order, when it was opened */
     bool is_taken;         /* see store_take() */
     int64_t damaged_count; /* rows that were passed over */
+    struct err page_damage;
     store_damaged_fn on_damaged;
     void *on_damaged_ctx;
 };

@@ -287,6 +287,132 @@ static void settled_rows_behind_it_are_forgotten(void **state)
     log_end(&logged);
 }
 
+/* ---- pages ---- */
+
+enum { PAGE_BYTES = 8192, MANY = 1500 };
+
+static unsigned number_at(const unsigned char *bytes, size_t count)
+{
+    unsigned number = 0;
+    for (size_t i = 0; i < count; i++)
+        number = number << 8 | bytes[i];
+    return number;
+}
+
+static unsigned root_of(const struct spooled *s, const char *name)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    assert_int_equal(sqlite3_open(s->path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db,
+                           "SELECT rootpage FROM sqlite_schema WHERE name = ?1",
+                           -1, &st, NULL),
+        SQLITE_OK);
+    (void)sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    unsigned root = (unsigned)sqlite3_column_int(st, 0);
+    (void)sqlite3_finalize(st);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return root;
+}
+
+/* Empties the second leaf of a table or an index of two levels. */
+static void lose_page(const struct spooled *s, const char *name)
+{
+    static const unsigned char zeros[PAGE_BYTES];
+    unsigned char page[PAGE_BYTES];
+    unsigned root = root_of(s, name);
+    FILE *file = fopen(s->path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, (long)(root - 1) * PAGE_BYTES, SEEK_SET), 0);
+    assert_int_equal(fread(page, 1, PAGE_BYTES, file), PAGE_BYTES);
+    assert_true(page[0] == 5 || page[0] == 2); /* not a leaf */
+    assert_true(number_at(page + 3, 2) > 1);
+    unsigned child = number_at(page + number_at(page + 14, 2), 4);
+    assert_int_equal(fseek(file, (long)(child - 1) * PAGE_BYTES, SEEK_SET), 0);
+    assert_int_equal(fwrite(zeros, 1, PAGE_BYTES, file), PAGE_BYTES);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void many(struct spool_options *o)
+{
+    o->max_jobs = (uint64_t)2 * MANY;
+}
+
+static void open_without_page(struct spooled *s, const char *name)
+{
+    spooled_open(s, many);
+    for (unsigned i = 0; i < MANY; i++)
+        (void)spooled_put_one(s);
+    spool_destroy(s->spool);
+    lose_page(s, name);
+    disk_create(s);
+}
+
+/* So many are given out; they are given back as they were. */
+static unsigned claim_all(struct spooled *s)
+{
+    static struct claim *claims[MANY];
+    unsigned count = 0;
+    struct claim *claim;
+    while (count < MANY && (claim = spooled_claim(s, LANE_NORMAL)) != NULL)
+        claims[count++] = claim;
+    for (unsigned i = 0; i < count; i++)
+        spool_release(s->spool, claims[i], START_MS, STR(""), STR(""));
+    spooled_rest(s);
+    return count;
+}
+
+static void rows_on_a_lost_page_stop_no_others(void **state)
+{
+    static const char *const tables[] = {"job", "body"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct spooled s;
+        struct logged logged = log_begin();
+        open_without_page(&s, tables[i]);
+        unsigned count = claim_all(&s);
+        assert_in_range(count, MANY / 2, MANY - 1);
+        assert_int_equal(claim_all(&s), count);
+        assert_true(log_lines(&logged, "event=spool.damaged_job ") > 0);
+        assert_int_equal(log_lines(&logged, "event=spool.read_fails "), 1);
+        assert_int_equal(log_lines(&logged, "--verify, then put"), 1);
+        assert_non_null(strstr(spooled_stats(&s).disk_error, "damaged"));
+        (void)spooled_put_one(&s);
+        assert_int_equal(claim_all(&s), count + 1);
+        spooled_close(&s);
+        log_end(&logged);
+    }
+}
+
+static void nothing_is_accepted_into_a_lane_that_cannot_be_read(void **state)
+{
+    struct spooled s;
+    struct logged logged = log_begin();
+    (void)state;
+    open_without_page(&s, "job_due");
+    unsigned count = claim_all(&s);
+    assert_in_range(count, 1, MANY - 1);
+    for (unsigned i = 0; i < 3; i++) {
+        struct spool_accepted accepted = spooled_accept(&s, a_job(&s, 1));
+        assert_int_equal(accepted.answer, SPOOL_ERROR);
+        assert_int_equal(accepted.err.code, ERR_INVALID);
+        assert_non_null(strstr(accepted.err.text, "damaged"));
+        if (i == 1)
+            assert_int_equal(claim_all(&s), count);
+    }
+    assert_non_null(strstr(spooled_stats(&s).disk_error, "damaged"));
+    assert_int_equal(log_lines(&logged, "event=spool.read_fails "), 1);
+    struct job *job = a_job(&s, 1);
+    mem_free(job->route);
+    job->route = mem_strdup(STR("other"));
+    (void)spooled_put(&s, job);
+    spooled_deliver(&s, LANE_OTHER);
+    spooled_close(&s);
+    log_end(&logged);
+}
+
 int main(void)
 {
     char *arguments[] = {NULL, (char[]){"sqlite"}};
@@ -296,6 +422,8 @@ int main(void)
         cmocka_unit_test(only_what_asks_for_it_is_refused),
         cmocka_unit_test(a_damaged_row_is_in_the_way_of_no_start),
         cmocka_unit_test(settled_rows_behind_it_are_forgotten),
+        cmocka_unit_test(rows_on_a_lost_page_stop_no_others),
+        cmocka_unit_test(nothing_is_accepted_into_a_lane_that_cannot_be_read),
     };
     spools_choose(2, arguments);
     return cmocka_run_group_tests(tests, NULL, NULL);
