@@ -269,6 +269,9 @@ static void take_stray(struct smtp_session *s)
 {
     const struct smtp_expected *front = smtp_fifo_front(&s->expected);
     enum smtp_stage stage = smtp_dialogue_stage(s);
+    /* Until it closes, the relay counts this connection among ours. */
+    if (s->state == SMTP_STATE_QUIT && s->reply.code == 221)
+        return;
     /* The end of a body may have left since. */
     if (front != NULL && front->kind == SMTP_STAGE_FINAL)
         stage = SMTP_STAGE_BODY;

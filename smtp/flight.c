@@ -38,6 +38,7 @@ static bool begin(struct smtp_session *s, struct smtp_transaction *t,
     bool always = s->mode == SMTP_MODE_BDAT && s->window > 1 && s->mails > 0;
     (void)out;
     t->reused = s->mails > 0;
+    t->waits_for_rset = s->needs_reset;
     s->mails++;
     t->step = s->needs_reset || always ? SMTP_STEP_RSET : SMTP_STEP_MAIL;
     return true;
@@ -53,9 +54,15 @@ static bool add_rset(struct smtp_session *s, struct smtp_transaction *t,
     return true;
 }
 
+/*
+ * A relay that is known to hold a transaction, and that would not let go of
+ * it, would take this message for that one's recipients.
+ */
 static bool add_mail(struct smtp_session *s, struct smtp_transaction *t,
                      struct buf *out)
 {
+    if (t->waits_for_rset && t->owed > 0)
+        return false;
     smtp_command_mail(out, &t->command);
     expect(s, t, SMTP_STAGE_MAIL, 0);
     t->step = SMTP_STEP_RCPT;

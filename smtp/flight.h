@@ -20,7 +20,9 @@
  * accepted, and nothing is begun behind it before it is written: the relay
  * shall not swallow 25 MiB for nobody.
  *
- * RSET is said before MAIL where the relay may hold a transaction open. A 354
+ * RSET is said before MAIL where the relay may hold a transaction open; if it
+ * is known to have refused a message, or all its recipients, MAIL waits for
+ * the answer. A 354
  * when there is nobody to send to is answered with the end of the message,
  * RFC 2920 section 3.1.
  */

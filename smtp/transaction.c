@@ -39,6 +39,7 @@ void smtp_transaction_begin(struct smtp_transaction *t,
     t->owed = 0;
     t->step = SMTP_STEP_BEGIN;
     t->reused = false;
+    t->waits_for_rset = false;
     t->end = SMTP_TRANSACTION_NO_END;
     t->fallback = OUTCOME_NONE;
     for (size_t i = 0; i < mail->recipient_count; i++)

@@ -53,7 +53,8 @@ struct smtp_transaction {
     size_t next;     /* the first recipient whose RCPT was not written */
     size_t owed;     /* replies to its commands that have not come */
     enum smtp_step step;
-    bool reused;  /* the session carried a mail before it */
+    bool reused;         /* the session carried a mail before it */
+    bool waits_for_rset; /* MAIL does */
     uint64_t end; /* the place in the stream behind its message's last byte */
     struct smtp_command_mail command;
     struct smtp_content content;

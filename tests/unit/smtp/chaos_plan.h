@@ -17,7 +17,7 @@
  */
 #define CHAOS_MAILS      40
 #define CHAOS_RECIPIENTS 8
-#define CHAOS_ADDRESS    32
+#define CHAOS_ADDRESS    64
 
 struct chaos_mail {
     struct smtp_mail mail;
