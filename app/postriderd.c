@@ -126,6 +126,16 @@ static void log_warnings(struct str text)
     }
 }
 
+static void print_warnings(struct str text)
+{
+    while (text.len > 0) {
+        size_t end = str_find(text, '\n');
+        (void)fprintf(stderr, "warning: %.*s\n",
+                      STR_ARG(str_of(text.data, end)));
+        text = str_after(text, end + 1);
+    }
+}
+
 static int load(const struct options *options, struct settings **settings)
 {
     struct buf problems;
@@ -138,7 +148,7 @@ static int load(const struct options *options, struct settings **settings)
     if (code == ERR_NONE && !options->check)
         log_warnings(buf_str(&warnings));
     else
-        (void)fprintf(stderr, "%.*s", STR_ARG(buf_str(&warnings)));
+        print_warnings(buf_str(&warnings));
     buf_fini(&problems);
     buf_fini(&warnings);
     return code == ERR_NONE ? EX_OK : EX_CONFIG;

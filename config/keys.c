@@ -281,7 +281,10 @@ static const struct key keys[] = {
      .max = 64,
      .required = true,
      .offset = offsetof(struct draft_route, relays),
-     .help = "Names of relays in order of preference."},
+     .help = "Names of relays in order of preference. The next one has the "
+             "jobs while the first cannot be reached, logged in to, or has "
+             "its lane of the queue full; what it answers to a mail is final "
+             "for that attempt."},
     {.path = "routes.weights",
      .type = KEY_INTS,
      .min = 1,

@@ -63,9 +63,12 @@ static void say(const struct report *r, const struct spool_settled *settled)
                   LOG_INT("next_in_ms", settled->next_attempt_ms - r->at_ms),
                   LOG_STR("reply", reply));
     } else {
-        log_event(LOG_LEVEL_INFO, event_of(settled->state),
-                  LOG_TEXT("job", r->id.text), LOG_STR("relay", relay),
-                  LOG_INT("attempt", r->attempt), LOG_STR("reply", reply));
+        /* Somebody will not get a mail, or should look: never too quiet. */
+        log_event(settled->state == JOB_CANCELLED ? LOG_LEVEL_INFO
+                                                  : LOG_LEVEL_WARNING,
+                  event_of(settled->state), LOG_TEXT("job", r->id.text),
+                  LOG_STR("relay", relay), LOG_INT("attempt", r->attempt),
+                  LOG_STR("reply", reply));
     }
 }
 

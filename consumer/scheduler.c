@@ -236,7 +236,7 @@ static void on_expired(void *ctx, const struct spool_expired *expired,
     struct scheduler *s = ctx;
     for (size_t i = 0; i < count; i++) {
         bool by_client = expired[i].state == JOB_EXPIRED;
-        log_event(LOG_LEVEL_INFO, by_client ? "job.expired" : "job.failed",
+        log_event(LOG_LEVEL_WARNING, by_client ? "job.expired" : "job.failed",
                   LOG_TEXT("job", expired[i].id.text),
                   LOG_TEXT("reason",
                            by_client ? "expires_at has passed" : "given up"));

@@ -312,6 +312,11 @@ enum err_code timetext_parse_rate(struct str text, double *per_s,
                        "time (/s /m /h), for example \"14/s\"",
                        STR_ARG(text));
     const struct unit *unit = find_unit(rate_units, COUNT(rate_units), suffix);
+    if (unit == NULL && suffix.len > 0)
+        return err_set(err, ERR_INVALID,
+                       "\"%.*s\" is no rate: behind the number may come /s, "
+                       "/m or /h and nothing else, for example \"14/s\"",
+                       STR_ARG(text));
     if (unit == NULL)
         return err_set(err, ERR_INVALID,
                        "\"%.*s\" does not say in which time: write /s, /m or "

@@ -167,7 +167,8 @@ const struct cli_command *cmd_retry(void)
     static const struct cli_command command = {
         .name = "retry",
         .operands = "ID...",
-        .summary = "try jobs again now: failed, held or waiting ones",
+        .summary =
+            "try failed, held, deferred, expired or cancelled jobs again now",
         .details =
             "Recipients that have the mail are left alone. A held job's mail "
             "may have been\ndelivered: retry can send it twice, drop leaves it "

@@ -372,7 +372,7 @@ class Log(unittest.TestCase):
         done = run("--check", config='listen = ( { type = "tcp"; port '
                    '= 0; } );\n' + config)
         self.assertEqual(done.returncode, 0)
-        self.assertRegex(done.stderr, r"(?m)^\S+:\d+: .*\br\b")
+        self.assertRegex(done.stderr, r"(?m)^warning: \S+:\d+: .*\br\b")
 
 
 class End(unittest.TestCase):

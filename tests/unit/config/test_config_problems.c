@@ -231,7 +231,7 @@ static const struct bad bad_files[] = {
       {"main.conf:2:", "relays.burst is out of range", "1 to 100000"},
       {"main.conf:3:", "relays.rate: \"14\" does not say in which time",
        "\"14/s\""},
-      {"main.conf:4:", "relays.rate: \"14/d\" does not say in", "/s, /m or /h"},
+      {"main.conf:4:", "relays.rate: \"14/d\" is no rate", "/s, /m or /h"},
       {"main.conf:5:", "relays.rate: \"fast\" is no rate", "\"14/s\""},
       {"main.conf:6:", "relays.rate: \"0/s\" is no rate", "above 0"},
       {"main.conf:7:", "relays.rate is out of range", "1/h to 1000000/s"},
