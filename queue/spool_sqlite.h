@@ -348,6 +348,14 @@ void spool_sqlite_write_body(struct spool_sqlite *s, struct spool_request *r);
 
 void spool_sqlite_accept(struct spool *spool, struct job *job,
                          spool_accept_fn fn, void *ctx);
+/*
+ * Whether all that waits in a lane can be read, as far as is known: if not, why
+ * in words; or NULL. The log tells of it once when it begins and when it ends;
+ * what a damaged page took away does not come back.
+ */
+const char *spool_sqlite_unreadable(const struct spool_sqlite *s);
+void spool_sqlite_tell_reads(struct spool_sqlite *s);
+
 /* After a group: lanes that were given nothing because of the disk. */
 void spool_sqlite_stalled(struct spool_sqlite *s);
 
@@ -373,14 +381,6 @@ void spool_sqlite_list(struct spool *spool, const struct spool_filter *filter,
                        spool_list_fn fn, void *ctx);
 void spool_sqlite_watch(struct spool *spool, const char *client,
                         struct spool_watch *watch);
-/*
- * Whether all that waits in a lane can be read, as far as is known: if not, why
- * in words; or NULL. The log tells of it once when it begins and when it ends;
- * what a damaged page took away does not come back.
- */
-const char *spool_sqlite_unreadable(const struct spool_sqlite *s);
-void spool_sqlite_tell_reads(struct spool_sqlite *s);
-
 bool spool_sqlite_unwatch(struct spool *spool, struct spool_watch *watch);
 void spool_sqlite_expire(struct spool *spool, int64_t now_ms, size_t limit,
                          spool_expire_fn fn, void *ctx);

@@ -160,6 +160,12 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
         if (code != ERR_NONE || taken)
             return code;
     }
+    if (s->lanes[a->loaded->lane].unreadable == ERR_INVALID) {
+        /* It might never be given out. */
+        a->accepted.answer = SPOOL_ERROR;
+        a->accepted.err = s->read_failure;
+        return ERR_NONE;
+    }
     if (!has_room(s, a->row.cost_bytes)) {
         a->accepted.answer = SPOOL_FULL;
         return ERR_NONE;
@@ -170,12 +176,6 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
     }
     bool enough = false;
     enum err_code code = spool_sqlite_make_room(s, a->row.cost_bytes,
-    if (s->lanes[a->loaded->lane].unreadable == ERR_INVALID) {
-        /* It might never be given out. */
-        a->accepted.answer = SPOOL_ERROR;
-        a->accepted.err = s->read_failure;
-        return ERR_NONE;
-    }
                                                 &a->freed_bytes, &enough, err);
     if (code != ERR_NONE)
         return code;

@@ -418,8 +418,8 @@ static void process(struct spool_sqlite *s, struct spool_request_list *group)
     look_for_room(s);
     publish(s);
     tell_disk(s);
-    tell_due(s);
     spool_sqlite_tell_reads(s);
+    tell_due(s);
     if (s->room && s->base.on_room != NULL)
         s->base.on_room(s->base.on_room_ctx);
     mailbox_round_begin(&s->base.round);

@@ -341,23 +341,13 @@ enum err_code store_next_due(struct store *s, struct spool_lane lane,
 struct due_head {
     const struct store_due *due;
     struct statement *st; /* the one of due that gave row */
+    int64_t lane;
+    int64_t until_ms;
+    struct store_cursor at; /* of the last row, whatever became of it */
     struct store_row row;
     bool there;
 };
 
-static enum err_code step(struct store *s, struct due_head *head,
-                          struct err *err)
-{
-    enum err_code code = database_step(s->db, head->st, &head->there, err);
-    if (code == ERR_NONE && !head->there && head->st == head->due->then) {
-        head->st = head->due->after;
-    int64_t lane;
-    int64_t until_ms;
-    struct store_cursor at; /* of the last row, whatever became of it */
-        code = database_step(s->db, head->st, &head->there, err);
-    }
-    return code;
-}
 /* From behind `at` on. */
 static void bind_head(struct due_head *head)
 {
@@ -375,14 +365,14 @@ static bool is_behind(struct store_cursor a, struct store_cursor b)
     return a.due_ms > b.due_ms || (a.due_ms == b.due_ms && a.seq > b.seq);
 }
 
-
-static enum err_code advance(struct store *s, struct due_head *head,
-                             struct err *err)
+static enum err_code step(struct store *s, struct due_head *head,
+                          struct err *err)
 {
-    enum err_code code = step_on(s, head, err);
-    while (code == ERR_NONE && head->there &&
-           !read_row(s, head->st, &head->row)) {
-        pass_over(s, head->st);
+    enum err_code code = database_step(s->db, head->st, &head->there, err);
+    if (code == ERR_NONE && !head->there && head->st == head->due->then) {
+        head->st = head->due->after;
+        code = database_step(s->db, head->st, &head->there, err);
+    }
     if (code != ERR_NONE || !head->there)
         return code;
     const struct store_cursor at = {statement_int(head->st, 4),
@@ -418,14 +408,24 @@ static enum err_code step_on(struct store *s, struct due_head *head,
     enum err_code code = step(s, head, err);
     while (code == ERR_INVALID && pass_place(s, head, err))
         code = step(s, head, err);
-        code = step_on(s, head, err);
-    }
     return code;
+}
+
 const struct err *store_page_damage(const struct store *s)
 {
     return &s->page_damage;
 }
 
+static enum err_code advance(struct store *s, struct due_head *head,
+                             struct err *err)
+{
+    enum err_code code = step_on(s, head, err);
+    while (code == ERR_NONE && head->there &&
+           !read_row(s, head->st, &head->row)) {
+        pass_over(s, head->st);
+        code = step_on(s, head, err);
+    }
+    return code;
 }
 
 static struct due_head *earliest(struct due_head *heads, size_t count)

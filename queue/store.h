@@ -139,13 +139,13 @@ MUST_CHECK enum err_code store_due(struct store *s, struct spool_lane lane,
                                    int64_t until_ms, store_visit_fn visit,
                                    void *ctx, struct err *err);
 
+/* What was wrong with the first such page; ERR_NONE: there was none. */
+const struct err *store_page_damage(const struct store *s);
+
 /* due_ms of the first row of the lane behind the cursor, or SPOOL_NEVER. */
 MUST_CHECK enum err_code store_next_due(struct store *s, struct spool_lane lane,
                                         const struct store_cursor *after,
                                         int64_t *due_ms, struct err *err);
-/* What was wrong with the first such page; ERR_NONE: there was none. */
-const struct err *store_page_damage(const struct store *s);
-
 
 /* Waiting rows with limit_ms <= until_ms, earliest first. No bodies. */
 MUST_CHECK enum err_code store_over(struct store *s, int64_t until_ms,
