@@ -4,6 +4,7 @@
 
 #include <sqlite3.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 #include "core/panic.h"
 #include "queue/store_file.h"
@@ -18,10 +19,16 @@
 #define LOG_BYTES     (INT64_C(8) << 20)
 #define LOG_BYTES_MAX (INT64_C(64) << 20)
 #define LOG_KEEP      "16777216" /* what stays of a log that was larger */
-#define LOG_HEADER    32 /* bytes; then frames of FRAME_HEADER and a page */
-#define FRAME_HEADER  24
-#define LOG_SALT_AT   16
-#define LOG_SALT_LEN  8
+#define LOG_BYTES_LOW (INT64_C(256) << 10) /* on a disk with little room */
+#define LOG_KEEP_LOW  "1048576"            /* likewise */
+
+/* How often a disk that is full is asked to take the log. */
+#define FULL_PAUSE_MS 100
+
+#define LOG_HEADER   32 /* bytes; then frames of FRAME_HEADER and a page */
+#define FRAME_HEADER 24
+#define LOG_SALT_AT  16
+#define LOG_SALT_LEN 8
 
 struct database {
     sqlite3 *handle;
@@ -39,6 +46,9 @@ struct database {
     int64_t log_tried;  /* log_frames at the last checkpoint */
     bool log_copied;    /* all of it is in the database */
     bool log_dirty;     /* cut_log() is still to do */
+    bool log_short;     /* see database_keep_log_short() */
+    bool was_full;      /* the log could not grow, or so it seems */
+    int64_t full_at_ms; /* monotonic: when that was last answered */
     unsigned char log_salt[LOG_SALT_LEN]; /* when it was copied */
 };
 
@@ -74,8 +84,9 @@ static int system_errno(struct database *db)
     return reason;
 }
 
-static enum err_code full(const struct database *db, struct err *err)
+static enum err_code full(struct database *db, struct err *err)
 {
+    db->was_full = true;
     return err_set(err, ERR_FULL,
                    "the disk of the spool %s is full: make room there",
                    db->path);
@@ -348,7 +359,49 @@ enum err_code database_checkpoint(struct database *db, struct err *err)
 
 static bool log_has_grown(const struct database *db)
 {
-    return (db->log_frames - db->log_tried) * db->page_bytes >= LOG_BYTES;
+    return (db->log_frames - db->log_tried) * db->page_bytes >=
+           (db->log_short ? LOG_BYTES_LOW : LOG_BYTES);
+}
+
+int64_t database_uncopied_bytes(const struct database *db)
+{
+    return db->log_copied ? 0 : db->log_frames * db->page_bytes;
+}
+
+int64_t database_unused_bytes(struct database *db)
+{
+    int64_t pages = 0;
+    PANIC_IF(db->open);
+    if (database_ask(db, "PRAGMA freelist_count", 0, &pages, NULL) != ERR_NONE)
+        return 0;
+    return pages * db->page_bytes;
+}
+
+void database_keep_log_short(struct database *db, bool is_short)
+{
+    PANIC_IF(db->open);
+    if (is_short == db->log_short)
+        return;
+    db->log_short = is_short;
+    /* Its file is cut when the log is begun again. */
+    (void)sqlite3_exec(db->handle,
+                       is_short ? "PRAGMA journal_size_limit = " LOG_KEEP_LOW
+                                : "PRAGMA journal_size_limit = " LOG_KEEP,
+                       NULL, NULL, NULL);
+    if (is_short && database_uncopied_bytes(db) > 0)
+        (void)copy_log(db, NULL);
+}
+
+/* A log that cannot grow any more is begun again once it is copied. */
+static void relieve_log(struct database *db)
+{
+    int64_t now_ms = clock_mono_ms(clock_system());
+    if (!db->was_full || now_ms < db->full_at_ms + FULL_PAUSE_MS)
+        return;
+    db->was_full = false;
+    db->full_at_ms = now_ms;
+    if (!db->log_copied)
+        (void)copy_log(db, NULL);
 }
 
 /* ---- transactions ---- */
@@ -376,6 +429,7 @@ enum err_code database_begin(struct database *db, struct err *err)
     PANIC_IF(db->open);
     if (db->log_dirty)
         cut_log(db);
+    relieve_log(db);
     /* Of a log that was there, cut_log() has to know where it ends. */
     if (!db->log_known || (!db->log_copied && log_bytes(db) >= LOG_BYTES_MAX))
         code = database_checkpoint(db, err);

@@ -52,6 +52,21 @@ MUST_CHECK enum err_code database_begin(struct database *db, struct err *err);
 MUST_CHECK enum err_code database_commit(struct database *db, struct err *err);
 void database_rollback(struct database *db);
 
+/*
+ * What the database may grow by when the log is copied into it. 0 once that is
+ * done: the log is then written again from its start.
+ */
+int64_t database_uncopied_bytes(const struct database *db);
+
+/* Pages of the database that are not used. In no transaction. */
+int64_t database_unused_bytes(struct database *db);
+
+/*
+ * For a disk that has little room: the log is copied now, and soon after each
+ * commit, so that what is written next goes where there is a file already.
+ */
+void database_keep_log_short(struct database *db, bool is_short);
+
 /* Copies all of the log into the database. */
 MUST_CHECK enum err_code database_checkpoint(struct database *db,
                                              struct err *err);

@@ -74,6 +74,7 @@ static void destroy(struct spool *spool)
     for (unsigned i = 0; i < s->route_count; i++)
         mem_free(s->routes[i]);
     mem_free(s->routes);
+    mem_free(s->path);
     mem_free(s->lanes);
     cond_fini(&s->work);
     cond_fini(&s->file_work);
@@ -131,6 +132,7 @@ static struct spool_sqlite *make(const struct spool_options *options,
     s->window_bytes_max = WINDOW_BYTES;
     s->window_jobs_max = WINDOW_JOBS;
     s->kept_bite = 1;
+    s->group_max = SPOOL_GROUP_MAX;
     make_lanes(s, options);
     mutex_init(&s->lock);
     cond_init(&s->work);
@@ -186,6 +188,8 @@ enum err_code spool_sqlite_create(struct spool **out,
     if (code != ERR_NONE)
         return code;
     struct spool_sqlite *s = make(options, disk);
+    s->path = mem_strdup(str_from(path));
+    s->looks = true;
     code = open_disk(s, path, err);
     if (code == ERR_NONE)
         code = thread_start(&s->writer, "spool", spool_sqlite_write, s, err);
@@ -205,6 +209,7 @@ enum err_code spool_create_sqlite(struct spool **out,
                                   const struct spool_options *options,
                                   const char *path, struct err *err)
 {
-    static const struct spool_sqlite_disk disk = {store_commit, bodies_write};
+    static const struct spool_sqlite_disk disk = {store_commit, bodies_write,
+                                                  spool_sqlite_disk_room};
     return spool_sqlite_create(out, options, path, &disk, err);
 }

@@ -84,7 +84,12 @@ struct spool_sqlite_disk {
     enum err_code (*commit)(struct store *store, struct err *err);
     enum err_code (*write_body)(struct bodies *bodies, const struct id *id,
                                 const struct body *body, struct err *err);
+    /* Of the file system that path is on. False: it does not say. */
+    bool (*room)(const char *path, int64_t *free_bytes, int64_t *all_bytes);
 };
+
+/* Of one group: enough to share a sync, few enough to be quick. */
+#define SPOOL_GROUP_MAX 1024
 
 /* More damaged rows than these are not logged. */
 #define SPOOL_DAMAGED_MAX 100
@@ -94,6 +99,7 @@ struct spool_sqlite {
     struct spool_sqlite_disk disk;
     const struct clock *clock;
     struct spool_options limits; /* numbers only */
+    char *path;
     char **routes;
     struct bodies *bodies;
     struct thread writer;
@@ -142,7 +148,16 @@ struct spool_sqlite {
     int64_t house_at_ms;       /* monotonic: when to look for what may go */
     struct spool_request_list files_after; /* tasks when the group is over */
     struct spool_watch_nodes tells;
-    int64_t room_bytes; /* what the least of those refused needs */
+    int64_t room_bytes;      /* what the least of those refused needs */
+    int64_t spare_bytes;     /* of the disk, for what is accepted */
+    int64_t filing_bytes;    /* of bodies that are being written */
+    int64_t taken_bytes;     /* of them, since looks was set */
+    int64_t looked_at_ms;    /* monotonic; see spool_sqlite_look_at_disk() */
+    bool yields;             /* what is remembered of jobs that are over does */
+    int64_t yields_until_ms; /* monotonic */
+    int64_t looked_at_bytes; /* of the log, that were not copied */
+    size_t group_max;        /* requests */
+    bool looks;              /* at the disk again, with the next group */
     struct buf scratch;
     int64_t damaged[SPOOL_DAMAGED_MAX]; /* rows that the log has */
     size_t damaged_count;
@@ -196,6 +211,25 @@ static inline bool spool_sqlite_is_failing(const struct spool_sqlite *s)
 /* Before the first change of a group. */
 MUST_CHECK enum err_code spool_sqlite_begin(struct spool_sqlite *s,
                                             struct err *err);
+
+/* ---- spool_sqlite_room.c: what is left of the disk ---- */
+
+bool spool_sqlite_disk_room(const char *path, int64_t *free_bytes,
+                            int64_t *all_bytes);
+
+/*
+ * Before a group. A part of the disk is kept for outcomes, cancels and drops:
+ * a sixteenth, 1 MiB at least and 64 MiB at most. Without it a spool that has
+ * filled its disk could never get smaller. Where that is nearly all there is,
+ * groups are small; and while jobs are refused for it, delivered and cancelled
+ * ones are forgotten early.
+ */
+void spool_sqlite_look_at_disk(struct spool_sqlite *s);
+
+/* ERR_FULL, with words: a job whose row is that large cannot come now. */
+MUST_CHECK enum err_code spool_sqlite_take_room(struct spool_sqlite *s,
+                                                const struct store_row *row,
+                                                struct err *err);
 
 /* ---- spool_sqlite_files.c ---- */
 

@@ -18,6 +18,7 @@ struct accept {
     bool in_file;     /* the body goes into a file of its own */
     bool file_failed; /* accepted.err says why */
     bool has_file;    /* it is there */
+    bool is_filing;   /* it counts in filing_bytes */
     bool new_key;
     int64_t freed_bytes; /* bodies of failed jobs that gave way */
 };
@@ -98,6 +99,14 @@ static bool has_room(struct spool_sqlite *s, int64_t cost_bytes)
     return false;
 }
 
+/* Its file is there, or will not be. */
+static void end_filing(struct spool_sqlite *s, struct accept *a)
+{
+    if (a->is_filing)
+        s->filing_bytes -= (int64_t)a->row.body_bytes;
+    a->is_filing = false;
+}
+
 /* ---- the steps ---- */
 
 /* The body as a row has it, until the next call. */
@@ -147,6 +156,7 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
 {
     struct accept *a = accept_of(r);
     bool taken = false;
+    end_filing(s, a);
     if (a->accepted.answer == SPOOL_ERROR || a->file_failed)
         return ERR_NONE;
     if (a->loaded->job->key != NULL) {
@@ -170,7 +180,15 @@ static enum err_code write(struct spool_sqlite *s, struct spool_request *r,
         a->accepted.answer = SPOOL_FULL;
         return ERR_NONE;
     }
+    /* Not that what is there is thrown away. */
+    if (!a->has_file &&
+        spool_sqlite_take_room(s, &a->row, &a->accepted.err) != ERR_NONE) {
+        a->accepted.answer = SPOOL_ERROR;
+        return ERR_NONE;
+    }
     if (a->in_file && !a->has_file) {
+        a->is_filing = true;
+        s->filing_bytes += (int64_t)a->row.body_bytes;
         r->then = SPOOL_REQUEST_FILE;
         return ERR_NONE;
     }
@@ -230,6 +248,7 @@ static void failed(struct spool_sqlite *s, struct spool_request *r,
                    const struct err *err)
 {
     struct accept *a = accept_of(r);
+    end_filing(s, a);
     if (a->accepted.answer != SPOOL_ERROR && !a->file_failed)
         a->accepted.err = *err;
     a->accepted.answer = SPOOL_ERROR;

@@ -8,6 +8,9 @@
 /* Kept bodies that give way to one job in one group: some milliseconds. */
 #define ROOM_BITE 512
 
+/* Jobs that are forgotten early in one group, on a disk that is full. */
+#define YIELD_BITE 64
+
 /* Keys looked at in one group. */
 #define KEYS_BITE 64
 
@@ -149,6 +152,11 @@ static enum err_code forget_jobs(struct spool_sqlite *s, struct err *err)
     for (int kind = 0; kind < 2 && code == ERR_NONE; kind++)
         if (s->now_ms >= s->forget_at_ms[kind])
             code = forget_kind(s, kind == 1, 0, err);
+    if (s->yields && code == ERR_NONE && s->next_numbers.remembered > 0) {
+        s->forget_max += YIELD_BITE;
+        code = forget_kind(s, false, YIELD_BITE, err);
+        s->looks = true;
+    }
     for (int kind = 0; kind < 2 && code == ERR_NONE; kind++) {
         int64_t over = s->next_numbers.remembered - s->limits.history_max_jobs;
         if (over > 0)

@@ -3,9 +3,8 @@
 
 #include "queue/spool_sqlite.h"
 
-/* Of one group: enough to share a sync, few enough to be quick. */
-#define GROUP_REQUESTS 1024
-#define GROUP_BYTES    (8U << 20)
+/* Of one group, with SPOOL_GROUP_MAX. */
+#define GROUP_BYTES (8U << 20)
 
 /* Of what could not be recorded: less on a disk that has little room. */
 #define KEPT_REQUESTS 64
@@ -89,7 +88,7 @@ static bool take(struct spool_sqlite *s, struct spool_request_list *group)
 {
     mutex_lock(&s->lock);
     bool goes_on = wait_locked(s);
-    move_some(group, &s->requests, GROUP_REQUESTS);
+    move_some(group, &s->requests, s->group_max);
     mutex_unlock(&s->lock);
     return goes_on;
 }
@@ -404,6 +403,7 @@ static void process(struct spool_sqlite *s, struct spool_request_list *group)
         code = run_kept(s, &all, &err);
     if (code == ERR_NONE)
         code = probe(s, &err);
+    spool_sqlite_look_at_disk(s);
     if (code != ERR_NONE)
         fail_all(s, group, &err);
     else

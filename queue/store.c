@@ -24,6 +24,21 @@ void store_rollback(struct store *s)
     database_rollback(s->db);
 }
 
+int64_t store_uncopied_bytes(const struct store *s)
+{
+    return database_uncopied_bytes(s->db);
+}
+
+int64_t store_unused_bytes(struct store *s)
+{
+    return database_unused_bytes(s->db);
+}
+
+void store_keep_log_short(struct store *s, bool is_short)
+{
+    database_keep_log_short(s->db, is_short);
+}
+
 /* ---- rows to and from columns ---- */
 
 static void bind_unless(struct statement *st, int at, int64_t value,

@@ -61,6 +61,11 @@ MUST_CHECK enum err_code store_begin(struct store *s, struct err *err);
 MUST_CHECK enum err_code store_commit(struct store *s, struct err *err);
 void store_rollback(struct store *s);
 
+/* database_...() of these names. In no transaction. */
+int64_t store_unused_bytes(struct store *s);
+int64_t store_uncopied_bytes(const struct store *s);
+void store_keep_log_short(struct store *s, bool is_short);
+
 /* ---- jobs ---- */
 
 /* What the indexes need, and the packed rest. */

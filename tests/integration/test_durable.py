@@ -679,6 +679,52 @@ class BadDisk(Case):
     def test_settlements_wait_for_writes(self):
         self.settle_while_broken("FAIL_WRITE")
 
+    def send_little_while_broken(self, variable):
+        """What is sent while nothing can be recorded is on the wire only."""
+        daemon = self.spot.start(is_up=False, **self.environment(variable))
+        due = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 4))
+        ids = accepted(daemon, 1500, send_at=due)
+        daemon.stop()
+        daemon = self.spot.start(**self.environment(variable))
+        self.break_disk()
+        daemon.wait_log("event=spool.disk_fails")
+        time.sleep(1)  # time for too much
+        sent = len(self.spot.sink.messages())
+        self.assertLess(sent, 150)
+        time.sleep(1)
+        self.assertEqual(len(self.spot.sink.messages()), sent)
+        daemon.stop(signal.SIGKILL)
+        self.repair_disk()
+        daemon = self.spot.start()
+        for job in ids:
+            self.assertEqual(daemon.settled(job)["state"], "delivered")
+        arrived = self.spot.sink.messages()
+        self.assertEqual(len({m["message_id"] for m in arrived}), 1500)
+        self.assertLessEqual(len(arrived), 1500 + sent)
+        self.assertEqual(daemon.stop(), 0)
+        self.assert_verified(self.spot)
+
+    def test_little_is_sent_while_syncs_fail(self):
+        self.send_little_while_broken("FAIL_SYNC")
+
+    def test_little_is_sent_while_writes_fail(self):
+        self.send_little_while_broken("FAIL_WRITE")
+
+    def test_all_is_sent_when_writes_work_again(self):
+        daemon = self.spot.start(is_up=False,
+                                 **self.environment("FAIL_WRITE"))
+        due = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 4))
+        ids = accepted(daemon, 1500, send_at=due)
+        daemon.stop()
+        daemon = self.spot.start(**self.environment("FAIL_WRITE"))
+        self.break_disk()
+        daemon.wait_log("event=spool.disk_fails")
+        time.sleep(1)
+        self.repair_disk()
+        self.assert_delivered(self.spot, daemon, ids)
+        self.assertEqual(len(self.spot.sink.messages()), 1500)
+        self.assertEqual(daemon.stop(), 0)
+
     def test_after_failed_syncs_a_loss_of_power_takes_nothing_told(self):
         shadow = power.Shadow(self.spot.spool_dir)
         env = {**self.environment("FAIL_SYNC"), **shadow.environment(),
@@ -740,6 +786,50 @@ class FullDisk(Case):
 
     def test_a_start_on_a_full_disk_after_a_kill(self):
         self.start_on_full(signal.SIGKILL)
+
+    def fill_by_itself(self, how, size):
+        """A spool that is alone on its disk fills it, and is emptied."""
+        place = self.place()
+        self.mounted(place)
+        daemon = place.start(is_up=False)
+        ids = []
+        refused = []
+        with daemon.unix() as client:
+            while len(refused) < 20:
+                answer = client.ask(mail(text="z" * 70 * size))
+                if answer["ok"]:
+                    ids.append(answer["id"])
+                else:
+                    refused.append(answer)
+        for answer in refused:
+            self.assertEqual(answer["error"], "spool_full", answer)
+            self.assertIn("disk", answer["message"])
+        daemon.stop(how)
+        daemon = place.start(is_up=False)
+        with daemon.unix() as client:
+            for job in ids[:3]:
+                answer = client.ask({"op": "cancel", "id": job})
+                self.assertTrue(answer["ok"], answer)
+        daemon.stop(how)
+        daemon = place.start()
+        self.assert_delivered(place, daemon, ids[3:])
+        self.assertEqual(daemon.log().count("spool.disk_fails"), 0)
+        # What is remembered of them gives way.
+        wait_until(lambda: submit(daemon, mail(subject="probe"))[0]["ok"],
+                   "there is room")
+        ids = accepted(daemon, 5)
+        self.assert_delivered(place, daemon, ids)
+        self.assertEqual(daemon.stop(), 0)
+        self.assert_verified(place)
+
+    def test_filled_by_itself_and_killed(self):
+        self.fill_by_itself(signal.SIGKILL, 50)
+
+    def test_filled_by_itself_and_stopped(self):
+        self.fill_by_itself(signal.SIGTERM, 50)
+
+    def test_filled_with_small_mails(self):
+        self.fill_by_itself(signal.SIGKILL, 1)
 
     def test_full_and_with_room_again(self):
         place = self.place()

@@ -17,6 +17,7 @@
 static atomic_uint commits_to_fail;
 static atomic_uint bodies_to_fail;
 static atomic_int failure; /* enum err_code */
+static atomic_int_least64_t free_room = INT64_MAX / 2;
 
 static bool takes_one(atomic_uint *left)
 {
@@ -41,7 +42,20 @@ static enum err_code write_body(struct bodies *bodies, const struct id *id,
     return err_set(err, ERR_FULL, "no room for the body");
 }
 
-static const struct spool_sqlite_disk failing = {commit, write_body};
+static bool room(const char *path, int64_t *free_bytes, int64_t *all_bytes)
+{
+    (void)path;
+    *free_bytes = atomic_load(&free_room);
+    *all_bytes = INT64_C(16) << 20;
+    return true;
+}
+
+static const struct spool_sqlite_disk failing = {commit, write_body, room};
+
+void disk_has_free(int64_t bytes)
+{
+    atomic_store(&free_room, bytes);
+}
 
 void fail_commits(unsigned count)
 {

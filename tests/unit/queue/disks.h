@@ -15,6 +15,9 @@
 void fail_commits(unsigned count);
 void disk_fails_with(enum err_code code);
 
+/* Of a disk of 16 MiB. */
+void disk_has_free(int64_t bytes);
+
 /* Bodies in files of their own. */
 void fail_bodies(unsigned count);
 

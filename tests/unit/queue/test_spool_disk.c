@@ -385,6 +385,44 @@ static void claims_that_are_out_are_not_given_out_again(void **state)
                              SETTLE_REST_RETRY, 0);
 }
 
+/* ---- a disk that is nearly full ---- */
+
+static void a_part_of_the_disk_is_not_for_what_is_accepted(void **state)
+{
+    static const struct {
+        int64_t free_bytes;
+        bool large;
+        enum spool_answer answer;
+    } cases[] = {
+        {100, false, SPOOL_ERROR},
+        {1 << 20, false, SPOOL_ERROR},
+        {(1 << 20) + LARGE / 2, false, SPOOL_ACCEPTED},
+        {(1 << 20) + LARGE / 2, true, SPOOL_ERROR},
+        {(1 << 20) + LARGE * 2, true, SPOOL_ACCEPTED},
+    };
+    struct spooled *s = *state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct id id = spooled_put_one(s);
+        disk_has_free(cases[i].free_bytes);
+        spool_sqlite_of(s->spool)->looks = true;
+        struct job *job = cases[i].large ? large_job(s) : a_job(s, 1);
+        struct id other = job->id;
+        struct spool_accepted accepted = spooled_accept(s, job);
+        bool is_in = cases[i].answer == SPOOL_ACCEPTED;
+        assert_int_equal(accepted.answer, cases[i].answer);
+        assert_int_equal(accepted.err.code, is_in ? ERR_NONE : ERR_FULL);
+        assert_int_equal(spooled_state(s, &other),
+                         is_in ? JOB_QUEUED : JOB_STATE_COUNT);
+        /* All else goes on. */
+        assert_true(spooled_cancel(s, &id, NULL, NULL));
+        if (is_in)
+            spooled_deliver(s, LANE_NORMAL);
+        assert_string_equal(spooled_stats(s).disk_error, "");
+        disk_has_free(INT64_MAX / 2);
+        spool_sqlite_of(s->spool)->looks = true;
+    }
+}
+
 /* ---- a disk that stays broken ---- */
 
 enum { MANY = 200 }; /* more than is tried in one go */
@@ -471,6 +509,7 @@ int main(void)
         DISK_TEST(the_same_key_twice_in_a_group_is_one_job),
         DISK_TEST(a_group_is_one_commit),
         DISK_TEST(claims_that_are_out_are_not_given_out_again),
+        DISK_TEST(a_part_of_the_disk_is_not_for_what_is_accepted),
         DISK_TEST(nothing_is_given_out_until_a_commit_works),
         cmocka_unit_test(all_that_is_unrecorded_is_written_in_the_end),
     };
