@@ -1,5 +1,6 @@
 #include "queue/database.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <sqlite3.h>
@@ -113,6 +114,13 @@ enum err_code database_damaged(const struct database *db, const char *what,
                    db->path, what);
 }
 
+/* SQLite calls it damage when the disk does not give a page. */
+static bool is_unread(struct database *db)
+{
+    return errno_of(file_of(db, SQLITE_FCNTL_FILE_POINTER)) == EIO ||
+           errno_of(file_of(db, SQLITE_FCNTL_JOURNAL_POINTER)) == EIO;
+}
+
 static enum err_code error_of(struct database *db, int rc, struct err *err)
 {
     const char *words = sqlite3_errmsg(db->handle);
@@ -122,6 +130,10 @@ static enum err_code error_of(struct database *db, int rc, struct err *err)
     case SQLITE_IOERR:
         return io_error(db, err);
     case SQLITE_CORRUPT:
+        if (!is_unread(db))
+            return database_damaged(db, words, err);
+        (void)err_system(err, EIO, "cannot read the spool %s", db->path);
+        return ERR_SYSTEM;
     case SQLITE_NOTADB:
     case SQLITE_FORMAT:
         return database_damaged(db, words, err);
