@@ -22,7 +22,8 @@ static const struct state_words job_words[] = {
     {"failed", "settled, but not every recipient has it"},
     {"expired", "its time to be delivered was over"},
     {"cancelled", "will not be sent"},
-    {"held", "waits for a person: it may have been delivered already"},
+    {"held", "waits for a person: it may have been delivered, or its message "
+             "is lost"},
 };
 
 static const char *words_for(struct str state)
