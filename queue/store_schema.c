@@ -135,7 +135,7 @@ const char *store_schema_step(int version)
     " WHERE j.lane = ?1 AND j.due_ms IS NOT NULL"
 
 #define NEXT_DUE                                                               \
-    "SELECT due_ms, seq FROM job INDEXED BY job_due"                                \
+    "SELECT due_ms, seq FROM job INDEXED BY job_due"                           \
     " WHERE lane = ?1 AND due_ms IS NOT NULL"
 
 const char *store_schema_statement(enum store_statement statement)
