@@ -97,6 +97,18 @@ static void check_one_by_one(const struct chaos_model *m,
                            i);
 }
 
+/* After 452 the rest is not asked for; all at once, it may have been before. */
+static void check_left_out(const struct chaos_model *m, struct chaos_record *r)
+{
+    for (size_t i = 0; i < r->command_count; i++) {
+        const struct chaos_command *c = &r->commands[i];
+        size_t by = m->mails[c->mail].again_by;
+        if (c->kind == CHAOS_RCPT && by < r->reply_count &&
+            r->replies[by].end <= chaos_record_read_before(r, c->start))
+            chaos_complain(r, "command %zu: RCPT in vain", i);
+    }
+}
+
 /* Behind DATA comes what its reply allows. */
 static void check_data(const struct chaos_model *m, struct chaos_record *r)
 {
@@ -137,6 +149,18 @@ static void check_messages(const struct chaos_model *m, struct chaos_record *r)
     }
 }
 
+/* QUIT is the last word, when all is answered. */
+static void check_quit(const struct chaos_model *m, struct chaos_record *r)
+{
+    for (size_t i = 0; i < r->command_count; i++) {
+        const struct chaos_command *c = &r->commands[i];
+        if (c->kind == CHAOS_QUIT &&
+            (c->end != r->accepted || r->result_count != r->sent ||
+             (i > 0 && !was_read(m, i - 1, c->start))))
+            chaos_complain(r, "QUIT came too early");
+    }
+}
+
 /* ---- the end ---- */
 
 static void check_end(const struct chaos_model *m, struct chaos_record *r)
@@ -154,6 +178,8 @@ static void check_end(const struct chaos_model *m, struct chaos_record *r)
         chaos_complain(r, "the relay failed: %d", why->relay_failed);
     if (m->ending && r->accepted != m->ending_taken)
         chaos_complain(r, "something was said behind the end");
+    if (r->write_refused && !r->listened && !r->aborted)
+        chaos_complain(r, "it did not listen why it may not write");
     /* What came before FIN must have been read, if the end was not before. */
     if (m->silence && why->err.code == ERR_CLOSED && !r->reset &&
         r->heard != r->replied && !m->ending)
@@ -164,8 +190,11 @@ void chaos_check(const struct chaos_model *model, struct chaos_record *record)
 {
     check_end(model, record);
     check_results(model, record);
-    if (!chaos_plan_pipelines(model->plan))
+    if (!chaos_plan_pipelines(model->plan)) {
         check_one_by_one(model, record);
+        check_left_out(model, record);
+    }
     check_data(model, record);
     check_messages(model, record);
+    check_quit(model, record);
 }

@@ -85,6 +85,7 @@ struct chaos_record {
     uint64_t in_body;   /* a message that has begun, and did not end, begins
                          * there; UINT64_MAX: none */
     bool write_refused; /* a write failed */
+    bool listened;      /* reads came behind that */
     /* the owner's */
     size_t sent;
     struct chaos_result results[CHAOS_MAILS];

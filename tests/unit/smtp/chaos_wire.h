@@ -34,22 +34,24 @@ struct chaos_wire {
     struct chaos_record *record;
     struct random random;
     int listener;
-    int fd; /* the relay's end; -1: none */
+    int fd;        /* the relay's end; -1: none */
+    int client_fd; /* libcurl's; -1: not seen yet */
     /* bytes at once, at most */
     uint64_t read_grain;
     uint64_t write_grain;
     uint64_t accept_grain; /* of the client's writes */
     uint64_t hear_grain;   /* of its reads */
-    uint64_t window;       /* bytes on their way to the relay; 0: any */
+    uint64_t window;       /* bytes on their way to the relay */
     unsigned again;        /* of 1000 writes and reads that could be done, so
                             * many are not */
     uint64_t put_off;      /* that were not */
     enum chaos_when when;
     enum chaos_how how;
     uint64_t at;
-    bool says_last;       /* what it has to say, before it cuts */
-    bool silent;          /* cut or mute */
-    struct buf stream;    /* what the client's socket took */
+    bool says_last;    /* what it has to say, before it cuts */
+    bool silent;       /* cut or mute */
+    struct buf stream; /* what the client's socket took: the relay reads it */
+    uint64_t drained;  /* bytes of it that came through the kernel */
     const void *retry_at; /* a write that was put off */
     size_t retry_len;
 };
