@@ -253,7 +253,7 @@ static void configure(struct chaos_run *x)
     x->config = (struct smtp_relay){
         .name = "test",
         .host = "127.0.0.1",
-        .port = chaos_wire_port(&x->wire),
+        .port = chaos_wire_port(x->wire.listener),
         .tls = SMTP_TLS_NONE,
         .hostname = "client.example",
         .pipelining = p->may_pipeline,
@@ -277,7 +277,8 @@ static void decide(struct chaos_run *x)
     x->stop_at = random_below(x->random, x->plan->total_bytes);
 }
 
-void chaos_run(struct chaos_plan *plan, struct chaos_record *record)
+void chaos_run(struct chaos_plan *plan, struct chaos_record *record,
+               int listener)
 {
     struct chaos_run *x;
     MEM_NEW(x);
@@ -291,7 +292,7 @@ void chaos_run(struct chaos_plan *plan, struct chaos_record *record)
     PANIC_IF(smtp_engine_create(&x->engine, x->base, &x->time.clock, NULL) !=
              ERR_NONE);
     chaos_relay_init(&x->relay, plan, record);
-    chaos_wire_open(&x->wire, &x->relay);
+    chaos_wire_open(&x->wire, &x->relay, listener);
     configure(x);
     decide(x);
     go(x);

@@ -10,8 +10,10 @@
  * and dice say how many these are at once (link with --wrap=curl_easy_send
  * and --wrap=curl_easy_recv). Time passes only when nothing else happens.
  *
- * What must never be, hanging included, is in record->complaint.
+ * What must never be, hanging included, is in record->complaint. listener: of
+ * chaos_wire_listen().
  */
-void chaos_run(struct chaos_plan *plan, struct chaos_record *record);
+void chaos_run(struct chaos_plan *plan, struct chaos_record *record,
+               int listener);
 
 #endif

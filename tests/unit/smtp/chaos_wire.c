@@ -347,6 +347,23 @@ bool chaos_wire_is_open(const struct chaos_wire *w)
 
 /* ---- a run ---- */
 
+int chaos_wire_listen(void)
+{
+    struct net_address address;
+    int listener = -1;
+    PANIC_IF(net_address_parse(STR("127.0.0.1"), 0, &address, NULL) !=
+             ERR_NONE);
+    PANIC_IF(net_listen_tcp(&address, &listener, NULL) != ERR_NONE);
+    return listener;
+}
+
+unsigned chaos_wire_port(int listener)
+{
+    struct net_address address;
+    net_local_address(listener, &address);
+    return net_address_port(&address);
+}
+
 static uint64_t some_grain(struct random *random, uint64_t least)
 {
     static const uint64_t grains[] = {1, 7, 60, 1000, 20000, PIECE_MAX};
@@ -377,18 +394,16 @@ static void choose_cut(struct chaos_wire *w)
     }
 }
 
-void chaos_wire_open(struct chaos_wire *w, struct chaos_relay *relay)
+void chaos_wire_open(struct chaos_wire *w, struct chaos_relay *relay,
+                     int listener)
 {
-    struct net_address address;
     struct random *random = &w->random;
     *w = (struct chaos_wire){.relay = relay,
                              .record = relay->record,
+                             .listener = listener,
                              .fd = -1,
                              .client_fd = -1,
                              .window = PIECE_MAX};
-    PANIC_IF(net_address_parse(STR("127.0.0.1"), 0, &address, NULL) !=
-             ERR_NONE);
-    PANIC_IF(net_listen_tcp(&address, &w->listener, NULL) != ERR_NONE);
     random_init(random, random_next(&relay->random));
     buf_init(&w->stream, BYTES_MAX);
     /* A mail of megabytes is not sent byte for byte. */
@@ -408,15 +423,7 @@ void chaos_wire_close(struct chaos_wire *w)
 {
     current = NULL;
     shut(w, true);
-    (void)close(w->listener);
     buf_fini(&w->stream);
-}
-
-unsigned chaos_wire_port(const struct chaos_wire *w)
-{
-    struct net_address address;
-    net_local_address(w->listener, &address);
-    return net_address_port(&address);
 }
 
 void chaos_wire_overhear(struct chaos_wire *w)

@@ -56,10 +56,14 @@ struct chaos_wire {
     size_t retry_len;
 };
 
-void chaos_wire_open(struct chaos_wire *w, struct chaos_relay *relay);
-void chaos_wire_close(struct chaos_wire *w);
+/* Listens, for all runs: a port of its own for each would soon be none. */
+int chaos_wire_listen(void);
+unsigned chaos_wire_port(int listener);
 
-unsigned chaos_wire_port(const struct chaos_wire *w);
+/* listener is borrowed. */
+void chaos_wire_open(struct chaos_wire *w, struct chaos_relay *relay,
+                     int listener);
+void chaos_wire_close(struct chaos_wire *w);
 
 /* The relay's turn. */
 void chaos_wire_turn(struct chaos_wire *w);

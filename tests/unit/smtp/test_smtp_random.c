@@ -12,6 +12,7 @@
 #include "core/mem.h"
 #include "tests/unit/smtp/chaos_check.h"
 #include "tests/unit/smtp/chaos_run.h"
+#include "tests/unit/smtp/chaos_wire.h"
 
 /*
  * Thousands of runs, each out of one seed: random mails to a random relay,
@@ -28,6 +29,7 @@
 #define RUNS_FULL 2000
 
 struct chance {
+    int listener;
     struct chaos_plan plan;
     struct chaos_record record;
     struct chaos_model model;
@@ -112,7 +114,7 @@ static bool run(struct chance *c, uint64_t seed, struct tally *tally,
     (void)alarm(RUN_LIMIT_S);
     chaos_plan_init(&c->plan, seed);
     chaos_record_init(&c->record);
-    chaos_run(&c->plan, &c->record);
+    chaos_run(&c->plan, &c->record, c->listener);
     if (c->record.complaint[0] == '\0') {
         chaos_model_run(&c->model, &c->plan, &c->record);
         chaos_check(&c->model, &c->record);
@@ -170,9 +172,11 @@ static void what_comes_out_is_what_must_come_out(void **state)
     size_t failed = 0;
     struct chance *c;
     MEM_NEW(c);
+    c->listener = chaos_wire_listen();
     for (uint64_t i = 0; i < runs && failed < 5; i++)
         failed += !run(c, seed + i, &tally, runs == 1);
     (void)alarm(0);
+    (void)close(c->listener);
     mem_free(c);
     print_tally(&tally);
     if (failed > 0)
